@@ -1,0 +1,99 @@
+"""What every primitive and combinator says about itself beyond its grammar: its cost and its plan.
+
+A node does not build a module. It returns a `Call`: which class to construct with which arguments.
+`model.build` makes the call, `model.export` prints it; so the exported file and the trained model
+come from one description.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from palmette.grammar.node import Node
+
+
+@dataclass(frozen=True)
+class Place:
+    """The surroundings in which a node is built: the sizes that `fit` has chosen.
+
+    width        d, the width of the residual stream
+    depth        how often an outermost `stack` repeats its pattern
+    hidden       the factor that `fit` puts on every channel mixer's hidden width (near 1)
+    vocabulary   number of token ids
+    context      the longest length in tokens (learned positions have this many rows)
+    inside       True below a node that has already used up `depth`
+    """
+
+    width: int
+    depth: int
+    hidden: float
+    vocabulary: int
+    context: int
+    inside: bool = False
+
+    def within(self) -> "Place":
+        """The place of a pattern's children: their own stacks run once."""
+        return replace(self, inside=True)
+
+    def hidden_width(self, ratio: float) -> int:
+        """The hidden width of a channel mixer with this expansion ratio, at least 1."""
+        return max(1, round(self.width * ratio * self.hidden))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a model costs.
+
+    parameters      trainable scalars, shared ones once
+    flops_forward   2 x multiply-adds per token, in the recurrent or masked form, averaged over
+                    the length that was asked for
+    state_bytes     bytes (fp32, one sequence) that decoding keeps at that length
+    """
+
+    parameters: int = 0
+    flops_forward: float = 0.0
+    state_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.parameters + other.parameters,
+            self.flops_forward + other.flops_forward,
+            self.state_bytes + other.state_bytes,
+        )
+
+    def times(self, n: int) -> "Cost":
+        """n fresh copies."""
+        return Cost(self.parameters * n, self.flops_forward * n, self.state_bytes * n)
+
+    def rerun(self, n: int) -> "Cost":
+        """The same weights run n times: a state and the work n times, the parameters once."""
+        return Cost(self.parameters, self.flops_forward * n, self.state_bytes * n)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A module to construct: a class and its keyword arguments.
+
+    Arguments are numbers, strings, booleans, None, further calls, or tuples of these.
+    """
+
+    cls: Callable[..., Any]
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+
+def call(cls: Callable[..., Any], **arguments: Any) -> Call:
+    """A `Call` written like the construction itself."""
+    return Call(cls, tuple(arguments.items()))
+
+
+class Primitive(Node, ABC):
+    """A node with a torch half. One concrete class a file; the registry finds it."""
+
+    @abstractmethod
+    def cost(self, place: Place, length: int) -> Cost:
+        """The cost in closed form; `parameters` equals the module's `numel` exactly."""
+
+    @abstractmethod
+    def plan(self, place: Place) -> Call:
+        """The module that this node is, at this place."""
