@@ -9,10 +9,11 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Role = Literal["found", "root", "baseline", "placebo"]
 TrialState = Literal["queued", "running", "done", "failed"]
+AttemptOutcome = Literal["running", "done", "failed", "lost"]
 CampaignState = Literal["running", "stopped", "finished"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -64,7 +65,7 @@ class TaskMetrics(Record):
     accuracy: Finite
     answer_tokens: int
     score: Finite  # bits saved over chance, divided by the task's constant
-    by_length: dict[int, float] = {}  # accuracy by length, where a task extrapolates
+    by_length: dict[int, Finite] = {}  # accuracy by length, where a task extrapolates
 
 
 class CurvePoint(Record):
@@ -92,7 +93,7 @@ class TrialResult(Record):
     kernel: str  # the form that ran
     cpu_seconds: Finite
     wall_seconds: Finite  # from fork to result
-    phases: dict[str, float]  # seconds by phase: build, data, forward, backward, optimizer, evaluation …
+    phases: dict[str, Finite]  # seconds by phase: build, data, forward, backward, optimizer …
     peak_bytes: int
     weights: str | None = None  # file beside the store
     machine: str
@@ -147,6 +148,16 @@ class StoredTrial(Record):
     ended_seconds: float | None = None
 
 
+class Attempt(Record):
+    """One time that a trial was begun. A lost attempt is the worker's fault, not the genome's."""
+
+    attempt: int  # from 1
+    outcome: AttemptOutcome
+    reason: str | None = None
+    started_seconds: float  # campaign time
+    ended_seconds: float | None = None
+
+
 class Event(Record):
     """Something that happened: a campaign started, a worker was lost, a proposal was a twin …"""
 
@@ -169,6 +180,7 @@ class CampaignConfig(Record):
     seed: int
     proposers: tuple[str, ...]
     numerics: int
+    kind: Literal["grow", "compare"] = "grow"
 
 
 # --- what the commands print --------------------------------------------------------------------
@@ -202,8 +214,8 @@ class BestRow(Record):
     expression: str
     name: str | None
     score: float
-    low: float
-    high: float
+    low: float | None  # None where no repeated seeds tell the noise
+    high: float | None
     raw_score: float
     bits_per_byte: float | None
     seeds: int
@@ -298,5 +310,3 @@ class ProposerRow(Record):
 
     name: str
     summary: str
-
-
