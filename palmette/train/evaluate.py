@@ -1,0 +1,70 @@
+"""What a trained model scores on a suite: each task apart, on sequences that are the same for all.
+
+Loss, bits and accuracy are means over answer tokens (the positions with a target), in nats and bits
+under the model's full softmax over the vocabulary: an answer that is no legal one costs like any
+other mistake. `score` is the task's own reading of those bits (saved over chance, over a constant).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from palmette.errors import TrialError
+from palmette.records import TaskMetrics
+from palmette.tasks import IGNORE, Batch, Corpus, Split, Suite, Task
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, suite: Suite, corpus: Corpus | None, split: Split, length: int, tokens: int
+) -> dict[str, TaskMetrics]:
+    """Metrics by task name: about `tokens` tokens each, of one split.
+
+    Raises `TrialError` naming every task whose metrics are missing or not finite: such a trial has
+    failed, and no default stands in for it.
+    """
+    metrics: dict[str, TaskMetrics] = {}
+    faults: list[str] = []
+    for task in suite.tasks:
+        batches = suite.evaluation(task, corpus, split, length, tokens)
+        try:
+            metrics[task.name] = measure(model, task, batches)
+        except TrialError as error:
+            faults.append(f"{task.name} on split {split}: {error}")
+    if faults:
+        raise TrialError("evaluation failed: " + "; ".join(faults))
+    return metrics
+
+
+@torch.no_grad()
+def measure(model: nn.Module, task: Task, batches: Iterable[Batch]) -> TaskMetrics:
+    """The metrics of one task over the batches given."""
+    nats, right, answers = 0.0, 0, 0
+    for batch in batches:
+        targets = torch.from_numpy(batch.targets)
+        asked = targets != IGNORE
+        wanted: Tensor = targets[asked]
+        given: Tensor = model(torch.from_numpy(batch.inputs))[asked]
+        hits = given.argmax(dim=-1) == wanted
+        nats += float(cross_entropy(given, wanted, reduction="sum"))
+        right += int(hits.sum())
+        answers += wanted.numel()
+    if answers == 0:
+        raise TrialError("there is no answer token; raise evaluation_tokens or the length")
+    if not math.isfinite(nats):
+        raise TrialError(f"loss is {nats} over {answers:,} answer tokens")
+    bits = nats / answers / math.log(2)
+    return TaskMetrics(
+        loss_nats=nats / answers,
+        bits=bits,
+        chance_bits=task.chance_bits,
+        accuracy=right / answers,
+        answer_tokens=answers,
+        score=task.score(bits),
+        by_length={},
+    )

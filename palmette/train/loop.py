@@ -1,0 +1,233 @@
+"""One trial: build a genome at a size, train it once, evaluate it.
+
+The recipe is the same for every genome, so that a difference is the genome's: AdamW
+(arXiv 1711.05101) with betas 0.9 and 0.95 and weight decay 0.1 on matrices, gradients clipped to
+norm 1 (arXiv 1211.5063), a linear warm-up and a cosine down to a tenth of the peak, float32, one
+thread. Only the learning rate is swept.
+
+The loss of a batch is the mean over its sequences of (weight x mean loss over the sequence's answer
+tokens). A sequence with eight answers thus counts as much as one with a hundred, and what a task
+contributes is set by its share and its weight alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import palmette
+from palmette.errors import PalmetteError, TrialError
+from palmette.model import build_at, cost, fit
+from palmette.records import CurvePoint, TrialResult, TrialSpec
+from palmette.tasks import IGNORE, VOCABULARY, Corpus, Split, Suite, SuiteBatch, suite
+from palmette.train.clock import Clock
+from palmette.train.evaluate import evaluate
+from palmette.train.machine import machine, one_thread, peak_bytes
+from palmette.train.seeding import NUMERICS, data_generator, weights_seed
+
+BETAS = (0.9, 0.95)
+WEIGHT_DECAY = 0.1
+CLIP_NORM = 1.0
+WARM_UP = 0.1  # share of the steps
+FLOOR = 0.1  # of the peak learning rate, reached at the last step
+CURVE_POINTS = 32
+
+Progress = Callable[[CurvePoint], None]
+
+
+def run_trial(
+    spec: TrialSpec,
+    corpus: Corpus | None,
+    weights: Path | None = None,
+    on_progress: Progress | None = None,
+    commit: str | None = None,
+) -> TrialResult:
+    """Trains and evaluates what `spec` says; the same spec gives the same bits on one machine.
+
+    `weights` is a file to write the trained state dict to. `on_progress` is called with each of the
+    about 32 points of the training curve. `commit` is recorded as given.
+
+    Raises `TrialError` if the loss or a metric is not finite, `PalmetteError` if the spec asks for
+    what this version does not run.
+    """
+    _check(spec)
+    with one_thread():
+        clock = Clock()
+        mixture = suite(spec.suite)
+        genome = palmette.parse(spec.expression)
+        if genome.hash != spec.genome:
+            raise PalmetteError(
+                f"the spec's expression has hash {genome.hash[:12]} but the spec says "
+                f"{spec.genome[:12]}: it was made by another version of the language"
+            )
+        sized = fit(genome, spec.parameters, VOCABULARY, mixture.context(spec.length))
+        model = build_at(genome, sized.place, weights_seed(spec))
+        clock.lap("build")
+
+        curve = train(model, spec, mixture, corpus, clock, on_progress)
+        select, score = (
+            evaluate(model, mixture, corpus, split, spec.length, spec.evaluation_tokens)
+            for split in (Split.SELECT, Split.SCORE)
+        )
+        clock.lap("evaluation")
+        if weights is not None:
+            _save(model, weights)
+            clock.lap("save")
+        price = cost(genome, sized.place, spec.length)
+        return TrialResult(
+            metrics=score,
+            select=select,
+            curve=curve,
+            parameters=sized.parameters,
+            parameters_non_embedding=sized.non_embedding,
+            width=sized.place.width,
+            depth=sized.place.depth,
+            fits=sized.fits,
+            flops_forward=price.flops_forward,
+            flops_train=3 * price.flops_forward * curve[-1].tokens,
+            state_bytes=price.state_bytes,
+            kernel=spec.kernel,
+            cpu_seconds=clock.cpu_seconds(),
+            wall_seconds=clock.wall_seconds(),
+            phases=clock.phases(),
+            peak_bytes=peak_bytes(),
+            weights=weights.name if weights is not None else None,
+            machine=machine(),
+            commit=commit,
+        )
+
+
+def train(
+    model: nn.Module,
+    spec: TrialSpec,
+    mixture: Suite,
+    corpus: Corpus | None,
+    clock: Clock,
+    on_progress: Progress | None = None,
+) -> tuple[CurvePoint, ...]:
+    """Trains `model` in place and returns the training curve. Raises `TrialError` on divergence."""
+    model.train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(parameters)
+    generator = data_generator(spec)
+    rows, length = spec.batch_size, spec.length
+    steps = step_count(spec)
+    reports = report_steps(steps)
+    curve: list[CurvePoint] = []
+    began = time.perf_counter()
+    total, counted = 0.0, 0
+    clock.lap("build")
+    for step in range(steps):
+        batch = mixture.batch(corpus, generator, rows, length)
+        inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
+        weights = sequence_weights(batch)
+        clock.lap("data")
+
+        loss = weighted_loss(model(inputs), targets, weights)
+        # On a CPU, reading the loss waits for nothing and costs a microsecond.
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrialError(f"diverged at {step * rows * length:,} tokens: loss is {value}")
+        clock.lap("forward")
+
+        loss.backward()
+        clock.lap("backward")
+
+        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        rate = spec.learning_rate * schedule(step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        clock.lap("optimizer")
+
+        total += value
+        counted += 1
+        if step in reports:
+            seconds = time.perf_counter() - began
+            tokens = (step + 1) * rows * length
+            point = CurvePoint(tokens=tokens, loss_nats=total / counted, seconds=seconds)
+            curve.append(point)
+            total, counted = 0.0, 0
+            if on_progress is not None:
+                on_progress(point)
+    model.eval()
+    return tuple(curve)
+
+
+def make_optimizer(parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+    """Fused AdamW; weight decay on matrices, save those that carry `no_decay = True`."""
+    decayed = [p for p in parameters if p.ndim >= 2 and not getattr(p, "no_decay", False)]
+    chosen = {id(p) for p in decayed}
+    spared = [p for p in parameters if id(p) not in chosen]
+    groups = [
+        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], betas=BETAS, fused=True)
+
+
+def schedule(step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step: linear warm-up, then cosine to the floor.
+
+    >>> [round(schedule(step, 40), 2) for step in (0, 3, 4, 39)]
+    [0.25, 1.0, 1.0, 0.1]
+    """
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(1, steps - 1 - warm)
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2
+
+
+def step_count(spec: TrialSpec) -> int:
+    """The number of optimiser steps: the wanted tokens to the nearest batch, at least one."""
+    return max(1, round(spec.tokens / (spec.batch_size * spec.length)))
+
+
+def report_steps(steps: int) -> frozenset[int]:
+    """The steps after which the curve gets a point: evenly spread, the last one among them.
+
+    >>> sorted(report_steps(3))
+    [0, 1, 2]
+    """
+    points = min(steps, CURVE_POINTS)
+    return frozenset(round(steps * (i + 1) / points) - 1 for i in range(points))
+
+
+def sequence_weights(batch: SuiteBatch) -> Tensor:
+    """What each sequence's summed loss is multiplied with [b]: weight / (answer tokens x b)."""
+    answers = (batch.targets != IGNORE).sum(axis=1)
+    weights = batch.row_weights / (np.maximum(answers, 1) * len(answers))
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The scalar loss of logits [b t vocabulary] for targets [b t] under weights [b]."""
+    nats = cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none"
+    )
+    return torch.dot(nats.view_as(targets).sum(dim=1), weights)
+
+
+def _check(spec: TrialSpec) -> None:
+    """Refuses what this version does not run, all of it at once."""
+    runs = {"device": "cpu", "dtype": "float32", "kernel": "torch", "numerics": NUMERICS}
+    given = spec.model_dump(include=set(runs))
+    faults = [f"{k} {given[k]!r} (it runs {v!r})" for k, v in runs.items() if given[k] != v]
+    if faults:
+        raise PalmetteError("this version cannot run the trial's " + ", ".join(faults))
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    """Writes the state dict under another name first, so that a kill leaves no half file."""
+    partial = path.with_name(path.name + ".partial")
+    torch.save(model.state_dict(), partial)
+    partial.replace(path)
