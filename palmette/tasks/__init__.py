@@ -1,0 +1,31 @@
+"""Tasks, one a file, and the text they read; a new task is a new file in this folder."""
+
+from palmette.tasks._base import IGNORE, VOCABULARY, Batch, Marker, Split, Streams, Task
+from palmette.tasks._corpus import Corpus, load_corpus
+from palmette.tasks._suites import SUITES, TASKS, Part, Suite, SuiteBatch, suite
+from palmette.tasks.copying import Copying
+from palmette.tasks.parity import Parity
+from palmette.tasks.recall import Recall
+from palmette.tasks.text import Text
+
+__all__ = [
+    "IGNORE",
+    "SUITES",
+    "TASKS",
+    "VOCABULARY",
+    "Batch",
+    "Copying",
+    "Corpus",
+    "Marker",
+    "Parity",
+    "Part",
+    "Recall",
+    "Split",
+    "Streams",
+    "Suite",
+    "SuiteBatch",
+    "Task",
+    "Text",
+    "load_corpus",
+    "suite",
+]

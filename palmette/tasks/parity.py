@@ -1,0 +1,100 @@
+"""Parity: the parity of every prefix of a bit string, on strings longer than trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
+
+ZERO = ord("0")
+
+
+@dataclass(frozen=True)
+class Parity(Task):
+    """Prefix parity: whether the ones so far are odd in number, on strings longer than trained on.
+
+        >>> rng = np.random.default_rng(1)
+        >>> print(Parity().batch(None, rng, 1, 48, Split.TRAIN).show())
+
+    In training a sequence is packed with strings of `shortest` to `longest` bits, each begun by
+    RESET, where the parity starts anew. In all other splits a row is one string of 255 bits: since
+    every prefix is asked for, one row evaluates all lengths, and accuracy is reported by bucket of
+    prefix length, of which only the first was trained. Training and evaluation share no string.
+
+    This is the state-tracking test of arXiv 2411.12537: a linear recurrence needs negative
+    eigenvalues in its transition matrix to solve it at any length, so deltanet with beta in [0, 1]
+    cannot and with beta in [0, 2] can. Chance is 1 bit.
+    """
+
+    extrapolates: ClassVar[tuple[int, ...]] = (40, 64, 128, 256)
+
+    shortest: int = 3  # bits of a training string
+    longest: int = 40
+
+    @property
+    def answers(self) -> range:
+        """0 and 1."""
+        return range(ZERO, ZERO + 2)
+
+    def evaluation_length(self, length: int) -> int:
+        """256 tokens whatever the training length, for that does not lengthen the strings."""
+        return self.extrapolates[-1]
+
+    def batch(
+        self,
+        streams: Streams | None,
+        rng: np.random.Generator,
+        rows: int,
+        length: int,
+        split: Split,
+    ) -> Batch:
+        """Packed short strings in training, one long string a row elsewhere."""
+        require_length(self.name, length, self.shortest + 1)
+        starts = (
+            self._packed(rng, rows, length) if split is Split.TRAIN else _at_front(rows, length)
+        )
+        bits = rng.integers(0, 2, (rows, length))
+        bits[starts] = 0
+        inputs = np.where(starts, int(Marker.RESET), ZERO + bits)
+        targets = np.where(starts, IGNORE, ZERO + _parity(bits, starts))
+        if split is Split.TRAIN:
+            return Batch(inputs, targets)
+        upper = np.array(self.extrapolates)
+        buckets = upper[np.searchsorted(upper[:-1], np.arange(length))]
+        return Batch(inputs, targets, np.broadcast_to(buckets, inputs.shape))
+
+    def oracle(self, inputs: Ints) -> Ints:
+        """Flips a bit at every one, row by row."""
+        answers = np.full_like(inputs, IGNORE)
+        for row, ids in enumerate(inputs.tolist()):
+            odd = 0
+            for place, token in enumerate(ids):
+                odd = 0 if token == Marker.RESET else odd ^ (token - ZERO)
+                answers[row, place] = ZERO + odd
+        return answers
+
+    def _packed(self, rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
+        """[b t] True where a string begins; the last one of a row may be cut short."""
+        most = length // (self.shortest + 1) + 1
+        sizes = rng.integers(self.shortest, self.longest + 1, (rows, most)) + 1  # with its RESET
+        begins = np.minimum(np.cumsum(sizes, axis=1), length)
+        starts = np.zeros((rows, length + 1), dtype=bool)  # what lies past the row falls on its end
+        np.put_along_axis(starts, begins, True, axis=1)
+        starts[:, 0] = True
+        return starts[:, :length]
+
+
+def _at_front(rows: int, length: int) -> np.ndarray:
+    starts = np.zeros((rows, length), dtype=bool)
+    starts[:, 0] = True
+    return starts
+
+
+def _parity(bits: Ints, starts: np.ndarray) -> Ints:
+    """Ones since the last start, modulo 2."""
+    ones = np.cumsum(bits, axis=1)
+    last_start = np.maximum.accumulate(np.where(starts, np.arange(bits.shape[1]), 0), axis=1)
+    return (ones - np.take_along_axis(ones, last_start, axis=1)) & 1
