@@ -8,7 +8,7 @@ come from one description.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from palmette.grammar.node import Node
 
@@ -34,7 +34,7 @@ class Place:
 
     def within(self) -> "Place":
         """The place of a pattern's children: their own stacks run once."""
-        return replace(self, inside=True)
+        return replace(self, depth=1, inside=True)
 
     def hidden_width(self, ratio: float) -> int:
         """The hidden width of a channel mixer with this expansion ratio, at least 1."""
@@ -49,26 +49,29 @@ class Cost:
     flops_forward   2 x multiply-adds per token, in the recurrent or masked form, averaged over
                     the length that was asked for
     state_bytes     bytes (fp32, one sequence) that decoding keeps at that length
+    steps           residual steps that run one after another
     """
 
     parameters: int = 0
     flops_forward: float = 0.0
     state_bytes: int = 0
+    steps: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             self.parameters + other.parameters,
             self.flops_forward + other.flops_forward,
             self.state_bytes + other.state_bytes,
+            self.steps + other.steps,
         )
 
     def times(self, n: int) -> "Cost":
         """n fresh copies."""
-        return Cost(self.parameters * n, self.flops_forward * n, self.state_bytes * n)
+        return replace(self.rerun(n), parameters=self.parameters * n)
 
     def rerun(self, n: int) -> "Cost":
         """The same weights run n times: a state and the work n times, the parameters once."""
-        return Cost(self.parameters, self.flops_forward * n, self.state_bytes * n)
+        return Cost(self.parameters, self.flops_forward * n, self.state_bytes * n, self.steps * n)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ def call(cls: Callable[..., Any], **arguments: Any) -> Call:
 
 class Primitive(Node, ABC):
     """A node with a torch half. One concrete class a file; the registry finds it."""
+
+    def nodes(self) -> tuple["Primitive", ...]:
+        """The direct children, in the order of the text; they too have a torch half."""
+        return cast("tuple[Primitive, ...]", super().nodes())
+
+    def simplified(self) -> "Primitive":
+        """The same function written shorter, if the canonical form has a rule for it."""
+        return self
 
     @abstractmethod
     def cost(self, place: Place, length: int) -> Cost:

@@ -1,0 +1,95 @@
+"""The causal language model around a trunk: `lm(A)`."""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from palmette.grammar.node import child, knob, node
+from palmette.grammar.types import Effect, Sort
+from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._norm import make_norm, norm_cost
+
+
+@node
+class Lm(Primitive):
+    """A causal language model: token embedding, trunk, norm, one logit per token id.
+
+    With `tie` the head is the embedding transposed (arXiv 1608.05859) and counted once. Learned
+    positions are GPT-2's, a vector per position added to the embedding; they have as many rows as
+    the context and longer inputs are refused.
+    """
+
+    sort = Sort.MODEL
+    role = "model"
+
+    core: Primitive = child(Sort.CORE, requires=[Effect.CAUSAL], meaning="the trunk")
+    tie: bool = knob(True, False, weights=(3, 1), meaning="whether head and embedding are one")
+    positions: str = knob(
+        "none", "learned", weights=(3, 1), meaning="what is added to the embedding"
+    )
+    norm: str = knob("rms", "layer", weights=(4, 1), meaning="the norm before the head")
+
+    def cost(self, place: Place, length: int) -> Cost:
+        """The trunk, the final norm, the tables; the head is a product with the vocabulary."""
+        d, table = place.width, place.vocabulary * place.width
+        tables = (1 if self.tie else 2) * table + (place.context * d if self._learned else 0)
+        own = Cost(parameters=tables, flops_forward=2.0 * table)
+        return own + norm_cost(self.norm, d) + self.core.cost(place, length)
+
+    def plan(self, place: Place) -> Call:
+        """The whole model."""
+        return call(
+            LanguageModel,
+            vocabulary=place.vocabulary,
+            width=place.width,
+            positions=place.context if self._learned else 0,
+            core=self.core.plan(place),
+            norm=self.norm,
+            tie=self.tie,
+        )
+
+    @property
+    def _learned(self) -> bool:
+        return self.positions == "learned"
+
+
+class LanguageModel(nn.Module):
+    """Token ids to logits; `positions` is the number of learned positions, 0 for none."""
+
+    def __init__(
+        self,
+        *,
+        vocabulary: int,
+        width: int,
+        positions: int,
+        core: nn.Module,
+        norm: str,
+        tie: bool,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(positions, width) if positions else None
+        self.core = core
+        self.norm = make_norm(norm, width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        # GPT-2's scale: behind the final norm a tied head starts with logits near zero, at a loss
+        # of log(vocabulary).
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        if self.positions is not None:
+            nn.init.normal_(self.positions.weight, std=0.02)
+        if tie:
+            self.head.weight = self.embedding.weight
+        else:
+            nn.init.normal_(self.head.weight, std=0.02)
+
+    def forward(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t vocabulary"]:
+        """The logits of every next token."""
+        x = self.embedding(ids)
+        if self.positions is not None:
+            length, rows = ids.shape[1], self.positions.num_embeddings
+            if length > rows:
+                raise ValueError(
+                    f"this model has learned positions for {rows} tokens but got {length}; "
+                    f"shorten the input or build the model with a context of {length}"
+                )
+            x = x + self.positions.weight[:length]
+        return self.head(self.norm(self.core(x)))  # type: ignore[no-any-return]
