@@ -18,7 +18,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from palmette.grammar.types import ALL_EFFECTS, NO_EFFECTS, Child, Effect, Effects, Knob, Sort, Value
+from palmette.grammar.types import (
+    ALL_EFFECTS,
+    NO_EFFECTS,
+    Child,
+    Effect,
+    Effects,
+    Knob,
+    Sort,
+    Value,
+)
 
 N = TypeVar("N", bound="Node")
 
@@ -57,7 +66,9 @@ def children(sort: Sort, *, least: int, most: int, meaning: str) -> Any:
     return dataclasses.field(metadata={"grammar": Child(sort, meaning, True, least, most)})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(knob, count, child, children))
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(knob, count, child, children)
+)
 def node(cls: type[N]) -> type[N]:
     """Makes a class with annotated fields into a node of the language."""
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -70,6 +81,8 @@ class Node:
     name: ClassVar[str]
     role: ClassVar[str] = "combinator"  # or "token mixer", "channel mixer", "model"
     breaks: ClassVar[Effects] = NO_EFFECTS  # effects that this node gives up, whatever its knobs
+    odds: ClassVar[float] = 1.0  # how often sampling picks this class, relative to its rivals
+    splits: ClassVar[bool] = False  # a repeated pattern: an edit may specialise one copy of it
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -80,6 +93,13 @@ class Node:
     def commutes(self) -> bool:
         """Whether the order of the children carries no meaning."""
         return False
+
+    def simplified(self) -> Node:
+        """A smaller node that means the same, or this one; the children are canonical already.
+
+        One step is enough: `canonical` asks again until nothing changes.
+        """
+        return self
 
     @classmethod
     def summary(cls) -> str:
@@ -100,16 +120,7 @@ class Node:
 
     def with_nodes(self: N, nodes: Iterable[Node]) -> N:
         """The same node with other children, given in the order of `nodes()`."""
-        rest = list(nodes)
-        held: dict[str, Any] = {}
-        for name, spec in fields_of(type(self)).items():
-            if isinstance(spec, Child):
-                if spec.many:
-                    taken = len(getattr(self, name)) if _several_fields(type(self)) else len(rest)
-                    held[name], rest = tuple(rest[:taken]), rest[taken:]
-                else:
-                    held[name], rest = rest[0], rest[1:]
-        assert not rest, "more children than places"
+        held = held_by(type(self), tuple(nodes))
         return dataclasses.replace(self, **held)  # type: ignore[type-var]
 
     def knobs(self) -> dict[str, Value]:
@@ -128,7 +139,6 @@ class Node:
             yield from kid.walk((*path, number))
 
 
-@cache
 def fields_of(cls: type[Node]) -> dict[str, Knob | Child]:
     """The grammar of a node class: its fields in the order of the text, counts first.
 
@@ -140,8 +150,32 @@ def fields_of(cls: type[Node]) -> dict[str, Knob | Child]:
     >>> list(fields_of(Wrap))
     ['op']
     """
+    return _fields_of(cls)  # type: ignore[arg-type]  # mypy asks the instances whether they hash
+
+
+@cache
+def _fields_of(cls: type[Node]) -> dict[str, Knob | Child]:
     specs = {f.name: f.metadata["grammar"] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return dict(sorted(specs.items(), key=_order_in_text))
+
+
+def held_by(cls: type[Node], nodes: tuple[Node, ...]) -> dict[str, Any]:
+    """Children in the order of the text, dealt out to the fields of a class that hold them.
+
+    A single-child field takes one; the one field that holds many takes what is left.
+    """
+    specs = {n: spec for n, spec in fields_of(cls).items() if isinstance(spec, Child)}
+    several = [name for name, spec in specs.items() if spec.many]
+    assert len(several) <= 1, f"{cls.__name__} has two fields of many children: {several}"
+    spare = len(nodes) - (len(specs) - len(several))
+    assert spare >= 0 if several else spare == 0, f"{len(nodes)} children do not fit {cls.name}"
+    held: dict[str, Any] = {}
+    start = 0
+    for name, spec in specs.items():
+        end = start + (spare if spec.many else 1)
+        held[name] = nodes[start:end] if spec.many else nodes[start]
+        start = end
+    return held
 
 
 def own_effects(given: Node) -> Effects:
@@ -166,10 +200,6 @@ def _order_in_text(item: tuple[str, Knob | Child]) -> int:
     if isinstance(spec, Knob):
         return 0 if spec.positional else 2
     return 1
-
-
-def _several_fields(cls: type[Node]) -> bool:
-    return sum(isinstance(spec, Child) for spec in fields_of(cls).values()) > 1
 
 
 def _weights(choices: tuple[Value, ...], weights: Iterable[float] | None) -> tuple[float, ...]:

@@ -17,6 +17,15 @@ Value: TypeAlias = bool | int | Fraction | str
 """What a knob can hold. Ratios are exact fractions, so that `8/3` prints as it was written."""
 
 
+def literal(value: Value) -> str:
+    """How a value is written in text.
+
+    >>> [literal(value) for value in (Fraction(8, 3), Fraction(4), 4, True, "rms")]
+    ['8/3', '4', '4', 'True', "'rms'"]
+    """
+    return str(value) if isinstance(value, Fraction) else repr(value)
+
+
 class Sort(StrEnum):
     """What a node is; each place in a genome wants one sort."""
 
