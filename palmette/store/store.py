@@ -1,0 +1,169 @@
+"""A store: the campaigns in one SQLite file or PostgreSQL database."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, insert, select, update
+
+from palmette.errors import StorageError, UnknownNameError
+from palmette.records import CampaignConfig
+from palmette.store.campaign import Campaign
+from palmette.store.database import Database
+from palmette.store.migrate import prepare
+from palmette.store.schema import CampaignTable
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a campaign's name is a directory's too
+
+
+class Store:
+    """Opens a store. `create=True` makes or upgrades it; `create=False` only reads one.
+
+    timeout_seconds    how long to wait for another program that has locked the file
+
+    Raises `StorageError` for whatever is wrong with the URL, the file, its rights or its version.
+
+    >>> from tempfile import mkdtemp
+    >>> with Store(f"sqlite:///{mkdtemp()}/palmette.db") as store:
+    ...     store.campaigns()
+    []
+    """
+
+    def __init__(
+        self,
+        url: str = "sqlite:///palmette.db",
+        create: bool = True,
+        *,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        self.url = url
+        self._database = Database(url, read_only=not create, timeout_seconds=timeout_seconds)
+        try:
+            prepare(self._database)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file or server; campaigns of this store are of no use afterwards."""
+        self._database.close()
+
+    @property
+    def weights_directory(self) -> Path:
+        """Where weights are kept: `palmette.db.weights` beside `palmette.db`."""
+        path = self._database.path or Path(f"{self._database.location.database}.db")
+        return path.with_name(path.name + ".weights")
+
+    def campaigns(self) -> list[str]:
+        """The names of all campaigns, in the order in which they were made."""
+        with self._database.reading() as connection:
+            return _names(connection)
+
+    def campaign(self, name: str) -> Campaign:
+        """The campaign with this name; `UnknownNameError` if there is none."""
+        with self._database.reading() as connection:
+            found = _find(connection, name)
+            if found is None:
+                raise UnknownNameError("campaign", name, _names(connection))
+        return self._campaign(*found)
+
+    def latest(self) -> Campaign:
+        """The campaign that was grown last; `StorageError` if there is none."""
+        newest = select(CampaignTable.name).order_by(
+            CampaignTable.used.desc(), CampaignTable.id.desc()
+        )
+        with self._database.reading() as connection:
+            name = connection.scalar(newest.limit(1))
+        if name is None:
+            raise StorageError(
+                f"the store {self._database.shown} holds no campaign yet; run `palmette grow` first"
+            )
+        return self.campaign(name)
+
+    def create_campaign(self, config: CampaignConfig, load_if_exists: bool = True) -> Campaign:
+        """Makes a campaign, or loads the one that has this name and the same configuration.
+
+        Raises `StorageError` if that one differs (every changed field is named, with both
+        values), if `load_if_exists` is False, or for a name that could not be a directory's.
+        """
+        if not NAME.fullmatch(config.name):
+            raise StorageError(
+                f"a campaign's name wants up to 100 letters, digits, dots, dashes and underscores "
+                f"and begins with a letter or digit, got {config.name!r}"
+            )
+        with self._database.writing() as connection:
+            found = _find(connection, config.name)
+            now = time.time()
+            if found is None:
+                row = insert(CampaignTable).values(
+                    name=config.name,
+                    config=config.model_dump_json(),
+                    state="stopped",
+                    budget="",
+                    elapsed_seconds=0.0,
+                    used=now,
+                )
+                connection.execute(row)
+                found = _find(connection, config.name)
+            elif not load_if_exists:
+                raise StorageError(
+                    f"there is a campaign {config.name!r} already; choose another name, or "
+                    "continue it with load_if_exists=True"
+                )
+            else:
+                _refuse_changes(found[1], config)
+                used = update(CampaignTable).where(CampaignTable.id == found[0])
+                connection.execute(used.values(used=now))
+        assert found is not None, "just inserted"
+        return self._campaign(*found)
+
+    def _campaign(self, number: int, config: CampaignConfig) -> Campaign:
+        return Campaign(self._database, number, config, self.weights_directory / config.name)
+
+
+def _names(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(CampaignTable.name).order_by(CampaignTable.id)))
+
+
+def _find(connection: Connection, name: str) -> tuple[int, CampaignConfig] | None:
+    row = connection.execute(
+        select(CampaignTable.id, CampaignTable.config).where(CampaignTable.name == name)
+    ).one_or_none()
+    if row is None:
+        return None
+    return row.id, CampaignConfig.model_validate_json(row.config)
+
+
+def _refuse_changes(old: CampaignConfig, new: CampaignConfig) -> None:
+    changes = [
+        f"  {field}: it has {_short(before)}, this command says {_short(after)}"
+        for field, before in old
+        if before != (after := getattr(new, field))
+    ]
+    if changes:
+        raise StorageError(
+            f"campaign {old.name!r} was begun with other settings:\n"
+            + "\n".join(changes)
+            + "\nrun it with the settings that it has, or begin another with --campaign NAME"
+        )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
+        return value[:12] + "…"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
