@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from palmette.errors import TrialError
@@ -45,19 +48,26 @@ def evaluate(
 def measure(model: nn.Module, task: Task, batches: Iterable[Batch]) -> TaskMetrics:
     """The metrics of one task over the batches given."""
     nats, right, answers = 0.0, 0, 0
+    by_length = {bucket: Tally() for bucket in task.extrapolates}
     for batch in batches:
-        targets = torch.from_numpy(batch.targets)
-        asked = targets != IGNORE
-        wanted: Tensor = targets[asked]
-        given: Tensor = model(torch.from_numpy(batch.inputs))[asked]
-        hits = given.argmax(dim=-1) == wanted
-        nats += float(cross_entropy(given, wanted, reduction="sum"))
+        asked = batch.targets != IGNORE
+        wanted = torch.from_numpy(batch.targets[asked])
+        given = model(torch.from_numpy(batch.inputs))[torch.from_numpy(asked)]
+        hits = (given.argmax(dim=-1) == wanted).numpy()
+        nats += cross_entropy(given, wanted, reduction="sum").item()
         right += int(hits.sum())
-        answers += wanted.numel()
+        answers += hits.size
+        if batch.lengths is not None:
+            lengths = batch.lengths[asked]
+            for bucket, tally in by_length.items():
+                tally.add(hits[lengths == bucket])
     if answers == 0:
         raise TrialError("there is no answer token; raise evaluation_tokens or the length")
     if not math.isfinite(nats):
         raise TrialError(f"loss is {nats} over {answers:,} answer tokens")
+    empty = [bucket for bucket, tally in by_length.items() if tally.answers == 0]
+    if empty:
+        raise TrialError(f"there is no answer token of length {empty}; raise evaluation_tokens")
     bits = nats / answers / math.log(2)
     return TaskMetrics(
         loss_nats=nats / answers,
@@ -66,5 +76,18 @@ def measure(model: nn.Module, task: Task, batches: Iterable[Batch]) -> TaskMetri
         accuracy=right / answers,
         answer_tokens=answers,
         score=task.score(bits),
-        by_length={},
+        by_length={bucket: tally.right / tally.answers for bucket, tally in by_length.items()},
     )
+
+
+@dataclass
+class Tally:
+    """Right answers out of all answers."""
+
+    right: int = 0
+    answers: int = 0
+
+    def add(self, hits: npt.NDArray[np.bool_]) -> None:
+        """Counts answers [n], each right or not."""
+        self.right += int(hits.sum())
+        self.answers += hits.size

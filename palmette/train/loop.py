@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from palmette.records import CurvePoint, TrialResult, TrialSpec
 from palmette.tasks import IGNORE, VOCABULARY, Corpus, Split, Suite, SuiteBatch, suite
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
+from palmette.train.executor import Progress
 from palmette.train.machine import machine, one_thread, peak_bytes
 from palmette.train.seeding import NUMERICS, data_generator, weights_seed
 
@@ -38,8 +38,6 @@ CLIP_NORM = 1.0
 WARM_UP = 0.1  # share of the steps
 FLOOR = 0.1  # of the peak learning rate, reached at the last step
 CURVE_POINTS = 32
-
-Progress = Callable[[CurvePoint], None]
 
 
 def run_trial(
@@ -137,7 +135,7 @@ def train(
             raise TrialError(f"diverged at {step * rows * length:,} tokens: loss is {value}")
         clock.lap("forward")
 
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         clock.lap("backward")
 
         nn.utils.clip_grad_norm_(parameters, CLIP_NORM)

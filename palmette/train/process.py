@@ -1,0 +1,76 @@
+"""What the operating system is asked about the processes of trials.
+
+Linux does all of it. Elsewhere a trial is not pinned, and a killed server's trials are ended by the
+pool instead of by the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def die_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent, process `parent`, ends.
+
+    The signal comes when the *thread* that made this process ends; so that thread has to outlive
+    it. If the parent ended before the request was made, this process exits at once.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def kill_group(group: int) -> None:
+    """Kills every process of a group; a group that has ended is left alone."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def pin(slot: int, workers: int) -> None:
+    """Keeps this process on one processor, if there are exactly as many workers as processors.
+
+    With fewer workers than processors pinning could put the workers of two programs on one
+    processor while another idles.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        if workers == len(allowed):
+            os.sched_setaffinity(0, {allowed[slot]})
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process and all its descendants; 0 once it has ended.
+
+    Pages that descendants share are counted for each.
+    """
+    return sum(_resident(member) for member in (pid, *_descendants(pid)))
+
+
+def _resident(pid: int) -> int:
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    if sys.platform != "linux":
+        with suppress(psutil.Error):
+            yield from (child.pid for child in psutil.Process(pid).children(recursive=True))
+        return
+    # psutil would read every process of the machine, which takes milliseconds.
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, listing.read_text().split()):
+                yield child
+                yield from _descendants(child)

@@ -1,0 +1,263 @@
+"""The fork server: imports everything once, then forks a process for every trial.
+
+    grow ──exec──> server ──fork──> trial        (each trial leads a process group)
+      ├─ commands ──>  │ <── points, result ──┤
+      └ <── events ────┘
+
+Importing torch takes seconds, forking a process that has imported it milliseconds. So that a fork
+is clean, the server stays single-threaded: it runs no torch operator and opens no database.
+
+Nothing outlives its parent: the kernel kills the server when the pool's process ends and a trial
+when the server does, and the server kills every group when its command pipe closes. The server also
+watches the trials' memory and time, and says by which signal a lost one died.
+
+Commands are `{"run": key, "spec": …, "weights": …}` and `{"kill": key}`; events are `ready`,
+`started`, `point` and `ended`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import NoReturn
+
+from palmette.records import CurvePoint, TrialSpec
+from palmette.train.executor import KILLED, Runner, attempt
+from palmette.train.messages import Inbox, Message, send
+from palmette.train.process import die_with, kill_group, pin, resident_bytes
+
+SAMPLE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the pool tells the server at its start, as JSON in the first argument."""
+
+    parent: int  # process id
+    runner: str  # module:function, called as function(corpus_directory, commit) -> Runner
+    corpus_directory: str | None
+    commit: str | None
+    workers: int
+    memory_limit_bytes: int
+    trial_seconds_limit: float
+
+    def make_runner(self) -> Runner:
+        """Imports the runner's module and makes the runner."""
+        module, _, function = self.runner.partition(":")
+        make = getattr(importlib.import_module(module), function)
+        directory = Path(self.corpus_directory) if self.corpus_directory else None
+        runner: Runner = make(directory, self.commit)
+        return runner
+
+
+@dataclass
+class Trial:
+    """A running trial, as the server sees it."""
+
+    key: str
+    pid: int
+    slot: int
+    inbox: Inbox
+    began: float
+    ended: Message | None = None  # the trial's own report
+    killed: str | None = None  # why the server killed it
+    status: int | None = None  # as waitpid gives it
+    sampled: float = field(default=0.0)
+
+    def report(self) -> Message:
+        """How the trial ended: as it said, or else as its process did."""
+        if self.ended is not None:
+            return self.ended
+        return {"outcome": "lost", "reason": self.killed or self._cause()}
+
+    def _cause(self) -> str:
+        assert self.status is not None, "asked for the cause before the process had ended"
+        code = os.waitstatus_to_exitcode(self.status)
+        if code == -signal.SIGKILL:
+            return "killed by SIGKILL (the system may have run out of memory)"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"its process ended with status {code} and without a result"
+
+
+class Server:
+    """Serves one pool until its command pipe closes."""
+
+    def __init__(self, config: Config, runner: Runner, commands: int, events: int) -> None:
+        self._config = config
+        self._runner = runner
+        self._commands = Inbox(commands)
+        self._events = events
+        self._trials: dict[int, Trial] = {}
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._wake = os.pipe()
+
+    def serve(self) -> None:
+        """Runs until the command pipe closes, then kills what is left."""
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
+        # Without a handler the signal would not be written to the pipe.
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._watch(self._woken, self._reap)
+        self._watch(self._commands.pipe, self._obey)
+        send(self._events, {"event": "ready"})
+        while not self._commands.closed:
+            for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
+                # An earlier callback may have closed the pipe, and a fork reused its number.
+                if self._selector.get_map().get(ready.fileobj) == ready:
+                    ready.data()
+            self._enforce_limits()
+        for trial in self._trials.values():
+            kill_group(trial.pid)
+            os.waitpid(trial.pid, 0)
+
+    def _watch(self, pipe: int, callback: Callable[[], None]) -> None:
+        self._selector.register(pipe, selectors.EVENT_READ, callback)
+
+    def _obey(self) -> None:
+        for command in self._commands.read():
+            if "run" in command:
+                self._fork(command)
+            else:
+                for trial in self._trials.values():
+                    if trial.key == command["kill"]:
+                        self._kill(trial, KILLED)
+
+    def _fork(self, command: Message) -> None:
+        taken = {trial.slot for trial in self._trials.values()}
+        slot = min(set(range(self._config.workers)) - taken)
+        read_end, write_end = os.pipe()
+        server, began = os.getpid(), perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            self._become_trial(command, write_end, server, slot, began)
+        os.close(write_end)
+        os.set_blocking(read_end, False)
+        # Here and in the child: whoever comes first, the group exists before it can be killed.
+        os.setpgid(pid, pid)
+        trial = Trial(command["run"], pid, slot, Inbox(read_end), began)
+        self._trials[pid] = trial
+        self._watch(read_end, lambda: self._listen(trial))
+        send(self._events, {"event": "started", "key": trial.key, "pid": pid})
+
+    def _become_trial(
+        self, command: Message, pipe: int, server: int, slot: int, began: float
+    ) -> NoReturn:
+        """Turns the forked process into a trial's, and never returns to the server's code."""
+        status = 1
+        try:
+            os.setpgid(0, 0)
+            die_with(server)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for watched in list(self._selector.get_map().values()):
+                os.close(watched.fd)
+            self._selector.close()
+            os.close(self._wake)
+            os.close(self._events)
+            pin(slot, self._config.workers)
+            run_trial_process(self._runner, command, pipe, began)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def _listen(self, trial: Trial) -> None:
+        for message in trial.inbox.read():
+            self._pass_on(trial, message)
+        if trial.inbox.closed:
+            self._selector.unregister(trial.inbox.pipe)
+
+    def _pass_on(self, trial: Trial, message: Message) -> None:
+        if "point" in message:
+            send(self._events, {"event": "point", "key": trial.key, **message})
+        else:
+            trial.ended = message
+
+    def _reap(self) -> None:
+        os.read(self._woken, 4096)
+        for trial in list(self._trials.values()):
+            pid, trial.status = os.waitpid(trial.pid, os.WNOHANG)
+            if pid == 0:
+                continue
+            kill_group(trial.pid)  # what the trial may have started itself
+            for message in trial.inbox.drain():
+                self._pass_on(trial, message)
+            if trial.inbox.pipe in self._selector.get_map():
+                self._selector.unregister(trial.inbox.pipe)
+            os.close(trial.inbox.pipe)
+            del self._trials[trial.pid]
+            send(self._events, {"event": "ended", "key": trial.key, **trial.report()})
+
+    def _enforce_limits(self) -> None:
+        now = perf_counter()
+        limits = self._config
+        for trial in self._trials.values():
+            if trial.killed or now - trial.sampled < SAMPLE_SECONDS:
+                continue
+            trial.sampled = now
+            if resident_bytes(trial.pid) > limits.memory_limit_bytes:
+                gibibytes = limits.memory_limit_bytes / 2**30
+                self._kill(trial, f"over its memory limit of {gibibytes:.4g} GiB")
+            elif now - trial.began > limits.trial_seconds_limit:
+                self._kill(trial, f"over its time limit of {limits.trial_seconds_limit:g} s")
+
+    def _kill(self, trial: Trial, reason: str) -> None:
+        trial.killed = reason
+        kill_group(trial.pid)
+
+
+def run_trial_process(runner: Runner, command: Message, pipe: int, began: float) -> None:
+    """Runs the commanded trial and writes its points and its end to `pipe`.
+
+    `began` is when the server forked; what passed between and after is booked as `process`.
+    """
+
+    def tell(point: CurvePoint) -> None:
+        send(pipe, {"point": point.model_dump(mode="json")})
+
+    spec = TrialSpec.model_validate(command["spec"])
+    weights = Path(command["weights"]) if command["weights"] else None
+    ended = attempt(runner, spec, weights, tell)
+    message = asdict(ended)
+    if ended.result is not None:
+        wall_seconds = perf_counter() - began
+        process = wall_seconds - ended.result.wall_seconds
+        phases = {**ended.result.phases, "process": process}
+        result = ended.result.model_copy(update={"wall_seconds": wall_seconds, "phases": phases})
+        message["result"] = result.model_dump(mode="json")
+    send(pipe, message)
+
+
+def main() -> None:
+    """The process that the pool starts: `python -m palmette.train.server CONFIG`."""
+    config = Config(**json.loads(sys.argv[1]))
+    die_with(config.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for grow to act upon
+    commands, events = os.dup(0), os.dup(1)
+    # Whatever a trial prints must reach neither the pipe of events nor the screen.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    runner = config.make_runner()
+    # Objects of before the fork are never collected: a collection would touch, and so copy, them.
+    gc.collect()
+    gc.freeze()
+    Server(config, runner, commands, events).serve()
+
+
+if __name__ == "__main__":
+    main()
