@@ -17,7 +17,7 @@ def rotate_by_position(x: Float[Tensor, "b t h k"]) -> Float[Tensor, "b t h k"]:
     pairs = x.shape[-1] // 2
     frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / max(1, pairs))
     angle = torch.arange(x.shape[1], device=x.device)[:, None, None] * frequency
-    turned = x[..., : 2 * pairs].reshape(*x.shape[:-1], pairs, 2)
+    turned = x[..., : 2 * pairs].contiguous().view(*x.shape[:-1], pairs, 2)
     turn = torch.polar(torch.ones_like(angle), angle)
     turned = torch.view_as_real(torch.view_as_complex(turned) * turn).flatten(-2)
     return torch.cat((turned, x[..., 2 * pairs :]), -1) if x.shape[-1] % 2 else turned

@@ -173,18 +173,16 @@ class SelfAttention(nn.Module):
         if positions == "relative":
             buckets = distance_bucket(window - 1 if window else 128) + 1
             self.relative = nn.Parameter(torch.zeros(buckets, heads))
+            self.relative.no_decay = True  # type: ignore[attr-defined]
         if qk_norm == "rms":
             self.query_scale = nn.Parameter(torch.ones(head_size))
             self.key_scale = nn.Parameter(torch.ones(head_size))
         elif qk_norm == "l2":
             # The paper's start, log2(length^2 - length), at a length of 128.
-            self.temperature = nn.Parameter(torch.full((heads, 1), math.log2(128**2 - 128)))
+            self.temperature = nn.Parameter(torch.full((heads,), math.log2(128**2 - 128)))
         self.sink = nn.Parameter(torch.zeros(heads)) if sink else None
         gates = {"none": 0, "head": heads, "element": heads * head_size}[gate]
         self.gate = nn.Linear(width, gates, bias=False) if gates else None
-        for name, parameter in self.named_parameters():
-            if not name.endswith("weight"):
-                parameter.no_decay = True  # type: ignore[attr-defined]
 
     def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """Output t depends on inputs <= t, and with a window only on the last `window` of them."""
@@ -196,8 +194,8 @@ class SelfAttention(nn.Module):
             q, k = unit_power(q) * self.query_scale, unit_power(k) * self.key_scale
         elif self.qk_norm == "l2":
             # Of unit power means of length sqrt(k), and attention divides by sqrt(k) once.
-            q = unit_power(q) * (self.temperature / math.sqrt(self.head_size))
-            k = unit_power(k)
+            factor = self.temperature[:, None] / math.sqrt(self.head_size)
+            q, k = unit_power(q) * factor, unit_power(k)
         if self.positions == "rope":
             q, k = rotate_by_position(q), rotate_by_position(k)
         o = attention(

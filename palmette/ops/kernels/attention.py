@@ -52,6 +52,8 @@ def attention_loop(
         if by_distance is not None:
             scores = scores + by_distance[:, : i + 1 - first].flip(-1)
         highest = scores.amax(-1, keepdim=True)
+        if sink is not None:
+            highest = highest.maximum(sink[:, None])
         weights = (scores - highest).exp()
         total = weights.sum(-1, keepdim=True)
         if sink is not None:
