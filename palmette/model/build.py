@@ -18,7 +18,7 @@ def build(
     context: int = 256,
     seed: int | None = None,
 ) -> nn.Module:
-    """A model of this genome with about `params` trainable scalars, ids [b t] -> logits [b t vocab].
+    """A model with about `params` trainable scalars, ids [b t] -> logits [b t vocab_size].
 
     `context` is the longest length in tokens that learned positions will meet. The same `seed`
     gives the same bits and leaves torch's global generator alone; None draws from that generator.

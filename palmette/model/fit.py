@@ -126,7 +126,7 @@ class _Sizes:
         """How far outside 2 % the size is, then how unusual it looks; smaller is better."""
         deviation = abs(self.count(place) / self.wanted - 1)
         even = next(n for n in (16, 8, 4, 2, 1) if place.width % n == 0)
-        unevenness = {16: 0.0, 8: 0.05, 4: 0.15, 2: 0.3, 1: 0.5}[even]
+        unevenness = {16: 0.0, 8: 0.05, 4: 0.25, 2: 0.4, 1: 0.6}[even]
         preference = self._shape(place) + unevenness + abs(log2(place.hidden))
         return (deviation if deviation > TOLERANCE else 0.0), preference
 
@@ -155,8 +155,6 @@ class _Sizes:
         while self.count(self.place(high, depth, hidden)) <= self.wanted:
             low, high = high, 2 * high
         while high - low > 1:
-            # Counts grow between linearly and quadratically in the width, so the geometric mean
-            # of the bounds weighted by how near each is lands close; bisection keeps it safe.
             middle = (low + high) // 2
             if self.count(self.place(middle, depth, hidden)) <= self.wanted:
                 low = middle

@@ -1,7 +1,5 @@
 """Modules one after another: what `seq`, `stack` and `every` become."""
 
-from collections.abc import Sequence
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 class Chain(nn.Module):
     """Runs its layers in order, each with weights of its own."""
 
-    def __init__(self, *, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, *, layers: list[nn.Module]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
 

@@ -64,7 +64,7 @@ class Par(Primitive):
 class Parallel(nn.Module):
     """Runs its branches on the same input and merges: 'add', 'mean', 'gate' or 'concat'."""
 
-    def __init__(self, *, width: int, merge: str, branches: Sequence[nn.Module]) -> None:
+    def __init__(self, *, width: int, merge: str, branches: list[nn.Module]) -> None:
         super().__init__()
         self.merge = merge
         self.branches = nn.ModuleList(branches)

@@ -53,7 +53,7 @@ class Repeat(Primitive):
 class SharedChain(nn.Module):
     """Runs its layers in order, `times` times over with the same weights."""
 
-    def __init__(self, *, times: int, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, *, times: int, layers: list[nn.Module]) -> None:
         super().__init__()
         self.times = times
         self.layers = nn.ModuleList(layers)

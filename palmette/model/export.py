@@ -1,0 +1,131 @@
+"""One readable file for a model: only torch is needed to build, load, run and train it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import palmette
+from palmette.grammar.genome import Genome
+from palmette.model._literal import class_name, literal
+from palmette.model._sources import Sources
+from palmette.model.fit import cost
+from palmette.ops._base import Call, Place, Primitive
+
+
+def export(
+    genome: Genome,
+    place: Place,
+    path: str | Path,
+    state: Mapping[str, Tensor] | None = None,
+    header: Mapping[str, object] | None = None,
+) -> Path:
+    """Writes the model as one Python file, and its weights beside it if `state` is given.
+
+    The file's `model()` has the state-dict keys of `build_at(genome, place)` and, from the same
+    seed, the same weights. `header` holds further facts for the docstring, such as a score.
+    `best.py` looks for its weights in `best.pt`.
+
+    >>> import palmette, tempfile
+    >>> genome = palmette.parse("stack(pre(glu()))")
+    >>> place = palmette.fit(genome, 42_000).place
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = export(genome, place, Path(folder) / "best.py")
+    ...     "import palmette" in path.read_text()
+    False
+    """
+    path = Path(path)
+    path.write_text(source(genome, place, path.with_suffix(".pt").name, header), encoding="utf-8")
+    if state is not None:
+        torch.save(dict(state), path.with_suffix(".pt"))
+    return path
+
+
+def source(
+    genome: Genome, place: Place, weights: str, header: Mapping[str, object] | None = None
+) -> str:
+    """The text of that file; `weights` is the name of the file with the weights beside it."""
+    assert isinstance(genome.root, Primitive), "a genome's root is made of primitives"
+    planned = genome.root.plan(place)
+    sources = Sources(from_imports={"torch": {"nn"}}, imports={"torch"})
+    for one in _calls(planned):
+        if not one.cls.__module__.startswith("torch.nn"):
+            sources.add(one.cls.__module__, one.cls.__qualname__)
+    returned = literal(planned, sources.names, indent=4, before=len("return "))
+    summary = f"The model: a {class_name(planned, sources.names)} with fresh weights."
+    parts = [
+        _docstring(genome, place, weights, header or {}),
+        "\n".join(sources.import_lines()),
+        *_spaced(sources.texts.values()),
+        f'\n\ndef model() -> nn.Module:\n    """{summary}"""\n    return {returned}',
+        _main(place, weights),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _calls(given: Any) -> Iterator[Call]:
+    """Every call of a plan, arguments first."""
+    if isinstance(given, tuple):
+        for item in given:
+            yield from _calls(item)
+    if isinstance(given, Call):
+        for _, argument in given.arguments:
+            yield from _calls(argument)
+        yield given
+
+
+def _docstring(genome: Genome, place: Place, weights: str, header: Mapping[str, object]) -> str:
+    parameters = cost(genome, place, place.context).parameters
+    lines = [
+        "A language model in one file: it needs torch and nothing else.",
+        "",
+        *_wrapped(str(genome)),
+        "",
+        f"{parameters:,} parameters, width {place.width}, {place.vocabulary} token ids. "
+        f"Written by palmette {palmette.__version__}.",
+        *(f"{name}: {value}" for name, value in header.items()),
+        "",
+        "    net = model()",
+        f'    net.load_state_dict(torch.load("{weights}", weights_only=True))',
+        f"    logits = net(ids)  # ids [b t] -> logits [b t {place.vocabulary}]",
+    ]
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{text}\n"""\n'
+
+
+def _wrapped(expression: str) -> list[str]:
+    """The genome on lines of at most 96 characters, broken after commas."""
+    lines, line = [], "    "
+    for piece in expression.split(", "):
+        if len(line) + len(piece) > 94 and line.strip():
+            lines.append(line.rstrip())
+            line = "        "
+        line += piece + ", "
+    return [*lines, line.removesuffix(", ")]
+
+
+def _spaced(texts: Any) -> Iterator[str]:
+    """Definitions two lines apart, constants together."""
+    for text in texts:
+        constant = not text.rpartition("\n#")[2].lstrip().startswith(("class ", "def ", "@"))
+        yield text if constant else f"\n\n{text}"
+
+
+def _main(place: Place, weights: str) -> str:
+    return f'''
+
+if __name__ == "__main__":
+    net = model()
+    try:
+        path = __file__.removesuffix(".py") + ".pt"
+        net.load_state_dict(torch.load(path, weights_only=True))
+        print("with the weights of {weights}")
+    except FileNotFoundError:
+        print("{weights} is not there: the weights are random")
+    print(f"{{sum(p.numel() for p in net.parameters()):,}} parameters")
+    ids = torch.randint({place.vocabulary}, (1, {min(place.context, 64)}))
+    print("ids", list(ids.shape), "-> logits", list(net(ids).shape))'''
