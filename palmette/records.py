@@ -265,8 +265,8 @@ class CompareRow(Record):
     expression: str
     name: str | None
     score: float
-    low: float
-    high: float
+    low: float | None  # None for a single seed
+    high: float | None
     difference: float | None  # to the first genome
     difference_low: float | None
     difference_high: float | None

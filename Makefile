@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: make grow, make test.
+PYTHON ?= python3
+BUDGET ?= 10m
+SCALE ?= pocket
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: grow test check format bench clean
+
+grow: $(VENV)/.grow
+	$(BIN)/palmette grow --budget $(BUDGET) --scale $(SCALE) --output grown
+
+test: $(VENV)/.test
+	scripts/check
+	scripts/test
+
+check: $(VENV)/.test
+	scripts/check
+
+format: $(VENV)/.test
+	$(BIN)/ruff format palmette tests benchmarks scripts/*.py
+	$(BIN)/ruff check --fix palmette tests benchmarks scripts/*.py
+
+$(VENV)/.grow: pyproject.toml constraints.txt
+	scripts/install $(PYTHON)
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	scripts/install $(PYTHON) test
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,111 @@
+"""`palmette grow`: searches, or goes on searching, until the budget is spent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from palmette.cli._live import Live
+from palmette.cli._options import CampaignOption, StorageOption
+from palmette.cli._resolve import resolve
+from palmette.errors import UserError
+from palmette.report import write_report
+from palmette.search.winner import export_best
+from palmette.search.budget import Budget
+from palmette.search.grow import grow as run
+from palmette.search.start import Plan, open_campaign, prepare, schedule
+from palmette.store import Store
+from palmette.train.machine import commit
+from palmette.train.pool import Pool
+
+MEMORY_LIMIT = 1 << 30  # bytes of one worker
+
+
+def grow(
+    budget: Annotated[
+        str, typer.Option(help="The campaign's total: a time (10m, 2h) or genomes (60genomes).")
+    ] = "10m",
+    scale: Annotated[
+        str, typer.Option(help="How large and how long: seedling, pocket, laptop, workstation.")
+    ] = "pocket",
+    root: Annotated[str, typer.Option(help="The genome to grow from.")] = "deltanet",
+    proposer: Annotated[
+        str, typer.Option(help="Who proposes, one or more names with commas.")
+    ] = "evolution",
+    suite: Annotated[
+        str | None,
+        typer.Option(help="The tasks: a suite or one task; the scale's own if not given."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The campaign's seed.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; one a core if not given.")
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="A text file or folder; the standard library if not given.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where report.html, best.py and best.pt go.")
+    ] = Path("grown"),
+    storage: StorageOption = "sqlite:///palmette.db",
+    campaign: CampaignOption = None,
+) -> None:
+    """Grow a tree of architectures from a root; the same command continues it.
+
+    Every trial is kept in the store. Writes report.html, best.py and best.pt into the output
+    folder. Ctrl-C stops cleanly; the same command goes on.
+    """
+    console = Console()
+    amount = Budget.parse(budget)
+    genome = resolve(root, storage, campaign)
+    plan = Plan(
+        name=campaign or "main",
+        root=genome.genome,
+        root_name=genome.name,
+        scale=scale,
+        suite=suite,
+        proposers=tuple(name.strip() for name in proposer.split(",") if name.strip()),
+        seed=seed,
+        corpus=corpus,
+    )
+    count = workers or len(os.sched_getaffinity(0))
+    _check_output(output)
+    ground = prepare(plan)
+    if ground.corpus is not None:
+        console.print(f"text: {ground.corpus.describe()}", highlight=False)
+    with Store(storage) as store:
+        stored = open_campaign(store, ground)
+        with stored.lease("grow") as lease:
+            stored.requeue_running()
+            scheduler = schedule(stored, ground, amount, count)
+            directory = ground.corpus.directory if ground.corpus else None
+            try:
+                with (
+                    Pool(
+                        count, directory, memory_limit_bytes=MEMORY_LIMIT, commit=commit()
+                    ) as pool,
+                    Live(console, scheduler) as live,
+                ):
+                    run(scheduler, pool, lease.beat, live.update)
+            except KeyboardInterrupt:
+                console.print(
+                    f"\nstopped after {scheduler.found} genomes; nothing that finished is lost. "
+                    "The same command continues it."
+                )
+                raise
+            output.mkdir(parents=True, exist_ok=True)
+            report = write_report(stored, output / "report.html")
+            exported = export_best(stored, ground.scale, output)
+    console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
+
+
+def _check_output(output: Path) -> None:
+    """Says that results cannot be written before hours are spent on them, not after."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f"-o wants a folder, but {output} is a file; name another")
+    parent = next(p for p in (output, *output.resolve().parents) if p.exists())
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"cannot write into {parent}; name another folder with -o")

@@ -1,0 +1,180 @@
+"""What a candidate's finished trials say: its rates, its score at each rung, its next trials."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from palmette.ladder.scales import Rung, Scale
+from palmette.records import Candidate, StoredTrial, TaskMetrics, TrialSpec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a campaign share."""
+
+    scale: Scale
+    suite: str
+    suite_digest: str
+    seed: int
+    numerics: int
+    kernel: str = "torch"
+
+
+@dataclass(frozen=True)
+class RungScore:
+    """A candidate's result at a rung: one value a seed, at the learning rate chosen there."""
+
+    rung: str
+    values: tuple[float, ...]
+    bits_per_byte: float | None
+    learning_rate: float
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds."""
+        return sum(self.values) / len(self.values)
+
+
+@dataclass
+class Ascent:
+    """A candidate on its way up: the rungs it was let onto and its trials there."""
+
+    candidate: Candidate
+    reached: int = 0  # the highest rung it may run, counted from 0
+    trials: dict[int, list[StoredTrial]] = field(default_factory=dict)  # by rung
+
+    def at(self, rung: int) -> list[StoredTrial]:
+        """The trials at a rung, in the order in which they were queued."""
+        return self.trials.get(rung, [])
+
+    @property
+    def pending(self) -> bool:
+        """Whether a trial of it is queued or running."""
+        return any(t.state in ("queued", "running") for own in self.trials.values() for t in own)
+
+    def __hash__(self) -> int:
+        return hash((self.candidate.genome, self.candidate.replica))
+
+
+def fitness(metrics: dict[str, TaskMetrics], rung: Rung) -> float:
+    """The mean score over the tasks that count at this rung.
+
+    A suite that lacks some of them (a single task, say) counts the scored ones it has, or else all
+    that it has.
+    """
+    scored = [metrics[name].score for name in rung.scored if name in metrics]
+    scored = scored or [metric.score for metric in metrics.values()]
+    return sum(scored) / len(scored)
+
+
+def seed_of(setting: Setting, rung: int, number: int) -> int:
+    """The seed of a rung's n-th repetition: the same for every genome, so results are paired."""
+    text = f"{setting.seed}/{rung}/{number}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+
+
+def score_at(ascent: Ascent, rung: int, scale: Scale) -> RungScore | None:
+    """The score at a rung, or None before its trials have ended (or if every rate failed)."""
+    trials = ascent.at(rung)
+    if not trials or any(t.state in ("queued", "running") for t in trials):
+        return None
+    rate = best_rates(trials, scale.rungs[rung], 1)
+    if not rate:
+        return None
+    chosen = [t for t in trials if t.state == "done" and t.spec.learning_rate == rate[0]]
+    results = [t.result for t in chosen if t.result is not None]
+    text = [r.metrics["text"].bits for r in results if "text" in r.metrics]
+    return RungScore(
+        rung=scale.rungs[rung].name,
+        values=tuple(fitness(r.metrics, scale.rungs[rung]) for r in results),
+        bits_per_byte=sum(text) / len(text) if text else None,
+        learning_rate=rate[0],
+    )
+
+
+def best_rates(trials: Iterable[StoredTrial], rung: Rung, most: int) -> list[float]:
+    """Learning rates by their mean fitness on the `select` split, best first.
+
+    The split that chooses the rate is not the one that gives the score.
+    """
+    by_rate: dict[float, list[float]] = {}
+    for trial in trials:
+        if trial.state == "done" and trial.result is not None:
+            value = fitness(trial.result.select, rung)
+            by_rate.setdefault(trial.spec.learning_rate, []).append(value)
+    return sorted(by_rate, key=lambda rate: (-sum(by_rate[rate]) / len(by_rate[rate]), rate))[:most]
+
+
+def wanted_specs(ascent: Ascent, rung: int, setting: Setting) -> list[TrialSpec]:
+    """The trials a candidate still has to be given at a rung; empty when the rung is complete.
+
+    The first rung sweeps the learning rate and goes on past an edge that holds the optimum. Each
+    later rung takes the best rates of the rung before, with fresh seeds.
+    """
+    scale = setting.scale
+    here = scale.rungs[rung]
+    given = ascent.at(rung)
+    if rung == 0:
+        rates = sweep_rates(given, scale)
+    else:
+        rates = best_rates(ascent.at(rung - 1), scale.rungs[rung - 1], here.rates)
+    have = {(t.spec.learning_rate, t.spec.seed) for t in given}
+    seeds = [seed_of(setting, rung, number) for number in range(here.seeds)]
+    pairs = [(rate, seed) for seed in seeds for rate in rates if (rate, seed) not in have]
+    return [trial_spec(ascent.candidate, here, setting, seed, rate) for rate, seed in pairs]
+
+
+def sweep_rates(trials: Sequence[StoredTrial], scale: Scale) -> list[float]:
+    """The rates of the first rung: the grid, and further steps while the optimum is at an edge."""
+    grid = list(scale.learning_rates)
+    tried = sorted({t.spec.learning_rate for t in trials} | set(grid))
+    ended = all(t.state in ("done", "failed") for t in trials)
+    if len({t.spec.learning_rate for t in trials}) < len(grid) or not ended:
+        return tried
+    best = best_rates(trials, scale.rungs[0], 1)
+    if not best or len(tried) - len(grid) >= scale.extensions:
+        return tried
+    if best[0] == tried[-1]:
+        return [*tried, tried[-1] * scale.rate_factor]
+    if best[0] == tried[0]:
+        return [tried[0] / scale.rate_factor, *tried]
+    return tried
+
+
+def trial_spec(
+    candidate: Candidate, rung: Rung, setting: Setting, seed: int, learning_rate: float
+) -> TrialSpec:
+    """One training run of a candidate."""
+    return TrialSpec(
+        genome=candidate.genome,
+        expression=candidate.expression,
+        replica=candidate.replica,
+        rung=rung.name,
+        rung_digest=rung.digest,
+        parameters=rung.parameters,
+        tokens=rung.tokens,
+        batch_size=rung.batch_size,
+        length=rung.length,
+        evaluation_tokens=rung.evaluation_tokens,
+        suite=setting.suite,
+        suite_digest=setting.suite_digest,
+        seed=seed,
+        learning_rate=learning_rate,
+        kernel=setting.kernel,
+        numerics=setting.numerics,
+    )
+
+
+def ascents(
+    candidates: Iterable[Candidate], trials: Iterable[StoredTrial], scale: Scale
+) -> list[Ascent]:
+    """The state of the ladder, made from what the store holds, in the order of the candidates."""
+    made = {(c.genome, c.replica): Ascent(c) for c in candidates}
+    for trial in trials:
+        ascent = made[trial.spec.genome, trial.spec.replica]
+        rung = scale.number(trial.spec.rung)
+        ascent.trials.setdefault(rung, []).append(trial)
+        ascent.reached = max(ascent.reached, rung)
+    return list(made.values())

@@ -1,0 +1,204 @@
+"""Scales and rungs: how large, how long and how often a genome is trained before it is believed.
+
+A scale is a Python recipe: a function that returns a frozen `Scale`; a variant calls it and
+replaces fields. `--scale` is the one dial that a user turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from palmette.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One level of the ladder.
+
+    parameters         all trainable scalars, to within 2 %
+    tokens             tokens to train on
+    length             t of a training sequence; `batch_size` such sequences a step
+    rates              learning rates a genome gets here: the sweep's on the first rung, then the
+                       best of the rung before
+    seeds              fresh seeds for each rate
+    scored             the tasks whose scores make up fitness here
+    expected_seconds   of one trial on one core, until the campaign has measured its own
+    """
+
+    name: str
+    parameters: int
+    tokens: int
+    batch_size: int
+    length: int
+    evaluation_tokens: int
+    rates: int
+    seeds: int
+    scored: tuple[str, ...]
+    expected_seconds: float
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides this rung's numbers, as hex."""
+        decisive = {k: v for k, v in asdict(self).items() if k != "expected_seconds"}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A ladder with everything that a campaign needs to climb it.
+
+    learning_rates     the sweep that every genome and baseline gets on the first rung
+    rate_factor        the step by which a sweep goes on when its optimum is at the edge
+    extensions         how many such steps at most
+    eta                one in `eta` is promoted (asynchronous successive halving)
+    patience           first-rung results to wait for before the first promotion
+    least              how many found genomes the last rung gets in any case
+    placebo_every      every so-manieth proposal is the root under another name and other seeds
+    islands            parts of the population that breed apart
+    flops_limit        forward FLOPs a token at most, as a multiple of the costliest baseline's
+    """
+
+    name: str
+    rungs: tuple[Rung, ...]
+    suite: str
+    learning_rates: tuple[float, ...]
+    rate_factor: float
+    extensions: int
+    eta: int
+    patience: int
+    least: int
+    placebo_every: int
+    islands: int
+    flops_limit: float
+    baselines: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole ladder, as hex."""
+        parts = [rung.digest for rung in self.rungs]
+        parts.append(repr((self.learning_rates, self.rate_factor, self.extensions, self.eta)))
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+    def number(self, rung: str) -> int:
+        """The position of a rung, counted from 0."""
+        return [r.name for r in self.rungs].index(rung)
+
+
+HUMAN_BASELINES = ("gpt2", "llama", "deltanet", "gated_deltanet", "mamba2", "hybrid")
+
+
+def pocket() -> Scale:
+    """Ten minutes on two laptop cores; about 1,000 worker-seconds."""
+    first = Rung(
+        name="1",
+        parameters=42_000,
+        tokens=196_608,
+        batch_size=16,
+        length=128,
+        evaluation_tokens=32_768,
+        rates=3,
+        seeds=1,
+        scored=("text",),
+        expected_seconds=2.5,
+    )
+    every_task = ("text", "recall", "copying", "parity")
+    return Scale(
+        name="pocket",
+        rungs=(
+            first,
+            replace(
+                first,
+                name="2",
+                parameters=84_000,
+                tokens=327_680,
+                rates=2,
+                scored=every_task,
+                expected_seconds=6.0,
+            ),
+            replace(
+                first,
+                name="3",
+                parameters=168_000,
+                tokens=589_824,
+                rates=1,
+                seeds=2,
+                scored=every_task,
+                expected_seconds=18.0,
+            ),
+        ),
+        suite="pocket",
+        learning_rates=(5e-3, 1e-2, 2e-2),
+        rate_factor=2.0,
+        extensions=2,
+        eta=4,
+        patience=8,
+        least=3,
+        placebo_every=10,
+        islands=4,
+        flops_limit=3.0,
+        baselines=HUMAN_BASELINES,
+    )
+
+
+def seedling() -> Scale:
+    """A minute, to see the machinery turn: too little training to rank anything."""
+    scale = pocket()
+    small = [
+        replace(rung, parameters=p, tokens=t, batch_size=8, evaluation_tokens=4_096,
+                expected_seconds=s)
+        for rung, p, t, s in zip(
+            scale.rungs, (16_000, 20_000, 24_000), (8_192, 12_288, 16_384), (0.3, 0.4, 0.5),
+            strict=True,
+        )
+    ]  # fmt: skip
+    return replace(
+        scale, name="seedling", rungs=tuple(small), patience=3, least=1, extensions=0,
+        placebo_every=5, islands=2, baselines=("gpt2", "gated_deltanet"),
+    )  # fmt: skip
+
+
+def laptop() -> Scale:
+    """A few hours on a laptop: models four times as large, four times the tokens."""
+    return _larger(pocket(), "laptop", 4)
+
+
+def workstation() -> Scale:
+    """A day or two on a workstation: models sixteen times as large, sixteen times the tokens."""
+    return _larger(pocket(), "workstation", 16)
+
+
+def _larger(scale: Scale, name: str, factor: int) -> Scale:
+    rungs = tuple(
+        replace(
+            rung,
+            parameters=rung.parameters * factor,
+            tokens=rung.tokens * factor,
+            length=256,
+            evaluation_tokens=rung.evaluation_tokens * 4,
+            expected_seconds=rung.expected_seconds * factor**2,
+        )
+        for rung in scale.rungs
+    )
+    rates = tuple(rate / factor**0.5 for rate in scale.learning_rates)
+    return replace(scale, name=name, rungs=rungs, learning_rates=rates)
+
+
+SCALES: dict[str, Callable[[], Scale]] = {
+    recipe.__name__: recipe for recipe in (seedling, pocket, laptop, workstation)
+}
+
+
+def scale(name: str) -> Scale:
+    """The recipe of this name, made.
+
+    Raises `UnknownNameError` for a name that is not there.
+
+    >>> [rung.parameters for rung in scale("pocket").rungs]
+    [42000, 84000, 168000]
+    """
+    if name not in SCALES:
+        raise UnknownNameError("scale", name, SCALES)
+    return SCALES[name]()

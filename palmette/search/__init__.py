@@ -1,0 +1,1 @@
+"""The search: proposers over an archive, a scheduler over the ladder, and the campaign itself."""

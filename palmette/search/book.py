@@ -1,0 +1,106 @@
+"""The book of a campaign: the store's candidates and trials in memory, every change written first.
+
+Whoever schedules keeps one. Only it writes to the store while a campaign runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from palmette.ladder.results import Ascent, Setting, ascents, wanted_specs
+from palmette.records import Candidate, Event, StoredTrial, TrialResult, TrialSpec
+from palmette.store import Campaign
+
+ATTEMPTS = 3  # of a trial whose worker is lost
+
+
+class Book:
+    """Candidates and trials of `campaign`; `clock` returns seconds that only grow.
+
+    Whenever a trial ends, the candidate is given what it still wants at its rung: the rest of a
+    sweep, or a step past the sweep's edge. So a candidate with nothing pending has completed its
+    rung, also after a crash between two writes.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        setting: Setting,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.campaign = campaign
+        self.setting = setting
+        self.candidates: list[Candidate] = campaign.candidates()
+        self.trials: dict[int, StoredTrial] = {trial.trial: trial for trial in campaign.trials()}
+        self._clock = clock
+        self._began = clock() - campaign.elapsed_seconds
+        self._top_up()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of campaign time, earlier sessions included."""
+        return self._clock() - self._began
+
+    @property
+    def climbers(self) -> list[Ascent]:
+        """The state of the ladder."""
+        return ascents(self.candidates, self.trials.values(), self.setting.scale)
+
+    def queued(self) -> list[StoredTrial]:
+        """Queued trials, the highest rung first, then in the order in which they came."""
+        waiting = [trial for trial in self.trials.values() if trial.state == "queued"]
+        return sorted(waiting, key=lambda t: (-self.setting.scale.number(t.spec.rung), t.trial))
+
+    def add(
+        self, candidate: Candidate, specs: Sequence[TrialSpec], events: Sequence[Event]
+    ) -> None:
+        """A new candidate with its first trials, in one transaction."""
+        queued = self.campaign.propose(candidate, specs, events)
+        self.candidates.append(candidate)
+        self.trials.update({trial.trial: trial for trial in queued})
+
+    def queue(self, specs: Sequence[TrialSpec]) -> None:
+        """More trials for candidates that are there."""
+        for spec in specs:
+            trial = self.campaign.queue(spec)
+            self.trials[trial.trial] = trial
+
+    def start(self, trial: StoredTrial) -> StoredTrial:
+        """Marks a queued trial as running."""
+        self.campaign.start(trial.trial, self.elapsed)
+        return self._change(trial.trial, state="running", attempts=trial.attempts + 1)
+
+    def tell(self, trial: int, result: TrialResult) -> None:
+        """A trial has finished."""
+        self.campaign.finish(trial, result, self.elapsed)
+        self._change(trial, state="done", result=result)
+        self._top_up()
+
+    def failed(self, trial: int, reason: str) -> None:
+        """A trial ran and failed for a reason of its own; it is not tried again."""
+        self.campaign.fail(trial, reason, self.elapsed)
+        self._change(trial, state="failed", reason=reason)
+        self.note("trial failed", trial=trial, reason=reason)
+        self._top_up()
+
+    def lost(self, trial: int, reason: str) -> None:
+        """A trial's worker died; it is tried again up to `ATTEMPTS` times."""
+        retry = self.trials[trial].attempts < ATTEMPTS
+        self.campaign.lose(trial, reason, self.elapsed, retry=retry)
+        self._change(trial, state="queued" if retry else "failed", reason=reason)
+        self.note("worker lost", trial=trial, reason=reason, retry=retry)
+        self._top_up()
+
+    def note(self, kind: str, **detail: object) -> None:
+        """An event, at the present campaign time."""
+        self.campaign.add_event(Event(seconds=self.elapsed, kind=kind, detail=detail))
+
+    def _top_up(self) -> None:
+        for climber in self.climbers:
+            if not climber.pending:
+                self.queue(wanted_specs(climber, climber.reached, self.setting))
+
+    def _change(self, trial: int, **changes: object) -> StoredTrial:
+        self.trials[trial] = self.trials[trial].model_copy(update=changes)
+        return self.trials[trial]

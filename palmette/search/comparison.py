@@ -1,0 +1,101 @@
+"""A fair comparison of a few genomes: equal sizes, tokens, sweeps and seeds, paired by seed.
+
+The learning rate of each genome is chosen on a seed of its own and then frozen; the figures come
+from fresh seeds, the same for all. It runs on the campaign's machinery as a ladder of two rungs of
+one size: a sweep, then the seeds. Results are kept, so the same command continues it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from palmette.ladder.results import score_at, wanted_specs
+from palmette.ladder.scales import Scale
+from palmette.ladder.statistics import mean_interval
+from palmette.records import CompareRow, StoredTrial
+from palmette.search.book import Book
+
+
+def duel(scale: Scale, rung: int, seeds: int) -> Scale:
+    """The two-rung ladder on which genomes are compared at a scale's rung (counted from 0)."""
+    size = scale.rungs[rung]
+    grid = len(scale.learning_rates)
+    sweep = replace(size, name="sweep", rates=grid, seeds=1)
+    return replace(
+        scale,
+        rungs=(sweep, replace(size, name="seeds", rates=1, seeds=seeds)),
+        placebo_every=0,
+        baselines=(),
+    )
+
+
+def comparison_name(hashes: Sequence[str], scale: Scale) -> str:
+    """The name under which a comparison is kept: a digest of the genomes and the ladder."""
+    text = "/".join((*hashes, scale.digest))
+    return "compare-" + hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+class Comparison:
+    """Schedules the sweep of each genome, then its seeds."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+
+    def ask(self) -> StoredTrial | None:
+        """The next trial, marked as running; None if there is nothing to do just now."""
+        for climber in self.book.climbers:
+            if climber.reached == 0 and score_at(climber, 0, self.book.setting.scale):
+                self.book.queue(wanted_specs(climber, 1, self.book.setting))
+        queued = self.book.queued()
+        return self.book.start(queued[0]) if queued else None
+
+
+def compare_rows(book: Book) -> list[CompareRow]:
+    """One row a genome in the order given; differences are to the first, paired by seed.
+
+    A genome whose trials failed is missing here; `failures` says why.
+    """
+    rows: list[CompareRow] = []
+    first: tuple[float, ...] | None = None
+    for number, climber in enumerate(book.climbers):
+        score = score_at(climber, 1, book.setting.scale) if climber.reached else None
+        if score is None:
+            continue
+        results = [trial.result for trial in climber.at(1) if trial.result is not None]
+        own = mean_interval(score.values)
+        first = score.values if number == 0 else first
+        paired = None
+        if number and first is not None and len(first) == len(score.values):
+            paired = mean_interval([b - a for a, b in zip(first, score.values, strict=True)])
+        rows.append(
+            CompareRow(
+                genome=climber.candidate.genome,
+                expression=climber.candidate.expression,
+                name=climber.candidate.name,
+                score=score.mean,
+                low=own.low if own else None,
+                high=own.high if own else None,
+                difference=paired.value if paired else None,
+                difference_low=paired.low if paired else None,
+                difference_high=paired.high if paired else None,
+                seeds=len(score.values),
+                learning_rate=score.learning_rate,
+                parameters=results[0].parameters,
+                flops_forward=results[0].flops_forward,
+                state_bytes=results[0].state_bytes,
+            )
+        )
+    return rows
+
+
+def failures(book: Book) -> list[str]:
+    """Why genomes are missing from the rows."""
+    return [
+        f"{climber.candidate.name or climber.candidate.genome[:8]}: {trial.reason}"
+        for climber in book.climbers
+        if not climber.reached or score_at(climber, 1, book.setting.scale) is None
+        for trial in (*climber.at(0), *climber.at(1))
+        if trial.state == "failed"
+    ]

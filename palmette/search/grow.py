@@ -1,0 +1,87 @@
+"""The loop of a campaign: a scheduler decides, an executor trains, every result is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from palmette.records import StoredTrial
+from palmette.search.book import Book
+from palmette.train.executor import Executor, Finished
+
+BEAT_SECONDS = 5.0
+
+
+class Asks(Protocol):
+    """Whoever decides what runs next, and keeps the book of it."""
+
+    @property
+    def book(self) -> Book:
+        """The campaign's book."""
+        ...
+
+    def ask(self) -> StoredTrial | None:
+        """The next trial, marked as running; None if there is nothing to do just now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a display may want to know after each turn of the loop."""
+
+    running: tuple[StoredTrial, ...]
+    finished: tuple[StoredTrial, ...]  # since the update before
+
+
+def grow(
+    scheduler: Asks,
+    executor: Executor,
+    beat: Callable[[], None],
+    on_update: Callable[[Update], None] = lambda update: None,
+) -> None:
+    """Runs a campaign until its scheduler has nothing more to ask for.
+
+    `beat` renews the campaign's lease. On an error or KeyboardInterrupt the executor is closed, its
+    trials go back into the queue, the campaign is marked as stopped, and the error goes on to the
+    caller.
+    """
+    book = scheduler.book
+    campaign = book.campaign
+    last_rung = book.setting.scale.rungs[-1].name
+    running: dict[str, StoredTrial] = {}
+    beaten = -BEAT_SECONDS
+    campaign.set_state("running")
+    try:
+        while True:
+            while executor.free and (trial := scheduler.ask()):
+                weights = campaign.weights_directory / f"{trial.key}.pt"
+                executor.submit(trial.spec, weights if trial.spec.rung == last_rung else None)
+                running[trial.key] = trial
+            if not running:
+                break
+            done = [_keep(book, running.pop(f.key), f) for f in executor.wait(0.5)]
+            if book.elapsed - beaten >= BEAT_SECONDS:
+                beat()
+                campaign.set_elapsed(book.elapsed)
+                beaten = book.elapsed
+            on_update(Update(tuple(running.values()), tuple(done)))
+    except BaseException:
+        executor.close()
+        campaign.requeue_running()
+        campaign.set_elapsed(book.elapsed)
+        campaign.set_state("stopped")
+        raise
+    campaign.set_elapsed(book.elapsed)
+    campaign.set_state("finished")
+
+
+def _keep(book: Book, trial: StoredTrial, finished: Finished) -> StoredTrial:
+    if finished.outcome == "done":
+        assert finished.result is not None, "a finished trial has a result"
+        book.tell(trial.trial, finished.result)
+    elif finished.outcome == "failed":
+        book.failed(trial.trial, finished.reason or "no reason given")
+    else:
+        book.lost(trial.trial, finished.reason or "no reason given")
+    return book.trials[trial.trial]

@@ -1,0 +1,56 @@
+"""What a proposal must be before it is worth a trial: new, of the right size, and affordable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from palmette.grammar.genome import Genome
+from palmette.ladder.scales import Scale
+from palmette.model import cost, fingerprint, fit, twins
+from palmette.model.fit import Fit
+from palmette.search.archive import Entry, hashes
+
+
+class Screen:
+    """The checks of one scale. Sizes are those of the scale's rungs with this vocabulary.
+
+    `reference_flops` is the forward FLOPs a token of the costliest human baseline.
+    """
+
+    def __init__(
+        self, scale: Scale, vocabulary: int, context: int, baselines: Sequence[Genome]
+    ) -> None:
+        self.scale = scale
+        self.vocabulary = vocabulary
+        self.context = context
+        self.reference_flops = max(self.flops(genome) for genome in baselines)
+
+    def fit(self, genome: Genome, rung: int = 0) -> Fit:
+        """The size of a genome at a rung."""
+        return fit(genome, self.scale.rungs[rung].parameters, self.vocabulary, self.context)
+
+    def flops(self, genome: Genome) -> float:
+        """Forward FLOPs a token at the first rung."""
+        place = self.fit(genome).place
+        return cost(genome, place, self.scale.rungs[0].length).flops_forward
+
+    def reason_against(self, genome: Genome, entries: Sequence[Entry]) -> str | None:
+        """Why a genome gets no trial: `known`, `does not fit`, `too costly` or `twin`; or None.
+
+        A twin computes the same function of the same weights as a genome that is there, by their
+        outputs on a fixed input, although its text differs.
+        """
+        if genome.hash in hashes(entries):
+            return "known"
+        for rung in range(len(self.scale.rungs)):
+            if not self.fit(genome, rung).fits:
+                return "does not fit"
+        if self.flops(genome) > self.scale.flops_limit * self.reference_flops:
+            return "too costly"
+        own = fingerprint(genome)
+        if not np.isfinite(own).all():
+            return "not finite"
+        others = (e.candidate.fingerprint for e in entries if e.candidate.replica == 0)
+        return "twin" if any(twins(own, other) for other in others if other) else None

@@ -1,0 +1,78 @@
+"""Aging evolution on islands: typed edits of tournament winners, and grafts between islands.
+
+Regularised (aging) evolution is Real et al. 2019 (arXiv 1802.01548): parents win a tournament among
+the living, children displace the oldest, not the worst. Grafting is size-fair crossover between
+equal non-terminals (Langdon 2000, GP&EM 1:95), here between islands, which is how they migrate.
+"""
+
+from __future__ import annotations
+
+import random
+
+from palmette.grammar.edit import Edited, edit, graft
+from palmette.search.archive import Archive, Entry
+from palmette.search.proposers._base import Proposal, Proposer
+
+TOURNAMENT = 3
+GRAFT_SHARE = 0.2
+KINDS = {"tune": 6, "replace": 3, "insert": 2, "wrap": 2, "prune": 2, "split": 1}
+"""The odds of each kind of edit; kinds that are possible nowhere in the parent drop out."""
+
+
+class Evolution(Proposer):
+    """Edits a tournament's winner, or grafts onto it a part of another island's."""
+
+    name = "evolution"
+
+    def ask(self, archive: Archive, island: int, rng: random.Random) -> Proposal:
+        """A child of this island: an edited or grafted tournament winner."""
+        parent = archive.tournament(archive.living(island), TOURNAMENT, rng)
+        donor = self._donor(archive, island, rng)
+        if donor is not None and rng.random() < GRAFT_SHARE:
+            edited = graft(parent.genome.root, donor.genome.root, archive.language, rng)
+            parents = (parent.candidate.genome, donor.candidate.genome)
+        else:
+            edited = _one_edit(parent, archive, rng)
+            parents = (parent.candidate.genome,)
+        prediction = archive.predict(edited.kind)
+        return Proposal(
+            genome=edited.genome,
+            parents=parents,
+            edit=edited.kind,
+            edit_text=edited.text,
+            motivation=_motivation(parent, island, edited.kind, prediction.observations, donor)
+            if len(parents) == 2
+            else _motivation(parent, island, edited.kind, prediction.observations, None),
+            prediction=prediction,
+        )
+
+    def _donor(self, archive: Archive, island: int, rng: random.Random) -> Entry | None:
+        others = [other for other in range(archive.islands) if other != island]
+        if not others:
+            return None
+        winner = archive.tournament(archive.living(rng.choice(others)), TOURNAMENT, rng)
+        return winner if winner.candidate.role == "found" else None
+
+
+def _one_edit(parent: Entry, archive: Archive, rng: random.Random) -> Edited:
+    drawn = sorted(KINDS, key=lambda kind: rng.random() ** (1 / KINDS[kind]), reverse=True)
+    for kind in drawn:
+        try:
+            return edit(parent.genome.root, archive.language, rng, kinds=(kind,))
+        except ValueError:
+            continue
+    raise ValueError(f"no edit is possible in {parent.genome}")
+
+
+def _motivation(parent: Entry, island: int, kind: str, seen: int, donor: Entry | None) -> str:
+    score = "untried so far" if parent.score is None else f"first-rung score {parent.score:.4f}"
+    source = (
+        f", with a part of {donor.candidate.genome[:8]} from island {donor.candidate.island}"
+        if donor
+        else ""
+    )
+    before = f"{seen} earlier {kind} edits" if seen else f"no {kind} edit before this one"
+    return (
+        f"island {island}: {parent.candidate.genome[:8]} won a tournament of {TOURNAMENT} "
+        f"({score}){source}; the prediction rests on {before}"
+    )

@@ -1,0 +1,157 @@
+"""Opening a campaign: what it is, its root and baselines, its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from palmette.grammar.genome import Genome
+from palmette.grammar.language import Language
+from palmette.ladder.results import Setting
+from palmette.ladder.scales import Scale
+from palmette.ladder.scales import scale as scale_named
+from palmette.model import atlas, parse
+from palmette.ops import language
+from palmette.records import CampaignConfig, Role
+from palmette.search.book import Book
+from palmette.search.budget import Budget
+from palmette.search.novelty import Screen
+from palmette.search.proposers import proposers
+from palmette.search.scheduler import Scheduler, describe
+from palmette.store import Campaign, Store
+from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
+from palmette.train.seeding import NUMERICS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a user asks of `grow`; the defaults are those of the command.
+
+    `root` is a genome with its atlas name, if it has one. `suite` of None is the scale's own.
+    """
+
+    name: str = "main"
+    root: Genome | None = None
+    root_name: str | None = None
+    scale: str = "pocket"
+    suite: str | None = None
+    proposers: tuple[str, ...] = ("evolution",)
+    seed: int = 0
+    corpus: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A plan made concrete: everything about it that does not depend on a store."""
+
+    config: CampaignConfig
+    scale: Scale
+    corpus: Corpus | None
+    root: Genome
+    language: Language
+
+    @property
+    def setting(self) -> Setting:
+        """What the trials share."""
+        config = self.config
+        return Setting(self.scale, config.suite, config.suite_digest, config.seed, config.numerics)
+
+    @property
+    def context(self) -> int:
+        """The longest length that any evaluation uses."""
+        return max(suite(self.config.suite).context(rung.length) for rung in self.scale.rungs)
+
+
+def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
+    """Checks a plan and reads its corpus. `ladder` stands in for the scale's own rungs and makes
+    the plan a comparison.
+
+    Raises `UserError` for an unknown scale, suite or proposer, `CorpusError` for a bad corpus.
+    """
+    recipe = ladder or scale_named(plan.scale)
+    for name in plan.proposers:
+        proposers[name]
+    tasks = suite(plan.suite or recipe.suite)
+    corpus = load_corpus(plan.corpus) if tasks.needs_corpus or plan.corpus else None
+    root, root_name = plan.root, plan.root_name
+    if root is None:
+        root, root_name = atlas.load("deltanet"), "deltanet"
+    config = CampaignConfig(
+        name=plan.name,
+        scale=recipe.name,
+        scale_digest=recipe.digest,
+        root=root.text,
+        root_name=root_name or _atlas_name(root),
+        suite=tasks.name,
+        suite_digest=tasks.digest(corpus.sha256 if corpus else None),
+        corpus=corpus.origin if corpus else "no text: synthetic tasks alone",
+        seed=plan.seed,
+        proposers=plan.proposers,
+        numerics=NUMERICS,
+        kind="compare" if ladder else "grow",
+    )
+    return Ground(config, recipe, corpus, root, language())
+
+
+def open_campaign(store: Store, ground: Ground, load_if_exists: bool = True) -> Campaign:
+    """The campaign in a store, made if it is new, with its root and baselines in place.
+
+    Raises `StorageError` if the name is taken by a campaign with another configuration.
+    """
+    campaign = store.create_campaign(ground.config, load_if_exists=load_if_exists)
+    present = {(c.genome, c.replica) for c in campaign.candidates()}
+    screen = screen_for(ground)
+    for role, name, genome in _first_candidates(ground):
+        if (genome.hash, 0) not in present:
+            present.add((genome.hash, 0))
+            update = {"role": role, "name": name}
+            campaign.add_candidate(describe(genome, screen).model_copy(update=update))
+    return campaign
+
+
+def open_comparison(
+    store: Store, ground: Ground, genomes: Sequence[tuple[Genome, str | None]]
+) -> Campaign:
+    """The campaign that holds a comparison's trials, with its genomes in the order given."""
+    campaign = store.create_campaign(ground.config)
+    reference = genomes[0][0]
+    screen = Screen(ground.scale, VOCABULARY, ground.context, [reference])
+    for genome, name in genomes:
+        role: Role = "root" if genome == reference else "found"
+        described = describe(genome, screen).model_copy(update={"role": role, "name": name})
+        campaign.add_candidate(described)
+    return campaign
+
+
+def screen_for(ground: Ground) -> Screen:
+    """The checks that proposals of this campaign go through."""
+    baselines = [atlas.load(name) for name in ground.scale.baselines]
+    return Screen(ground.scale, VOCABULARY, ground.context, baselines)
+
+
+def schedule(campaign: Campaign, ground: Ground, budget: Budget, workers: int) -> Scheduler:
+    """The scheduler that continues a campaign."""
+    campaign.set_budget(str(budget))
+    return Scheduler(
+        book=Book(campaign, ground.setting),
+        screen=screen_for(ground),
+        proposers=[proposers[name]() for name in campaign.config.proposers],
+        budget=budget,
+        language=ground.language,
+        parse=parse,
+        workers=workers,
+    )
+
+
+def _first_candidates(ground: Ground) -> list[tuple[Role, str | None, Genome]]:
+    named: list[tuple[Role, str | None, Genome]] = [("root", ground.config.root_name, ground.root)]
+    named += [("baseline", name, atlas.load(name)) for name in ground.scale.baselines]
+    return named
+
+
+def _atlas_name(genome: Genome) -> str | None:
+    return next((name for name in atlas.names() if atlas.load(name).hash == genome.hash), None)
+
+
+__all__ = ["Ground", "Plan", "open_campaign", "prepare", "schedule", "screen_for"]

@@ -1,0 +1,28 @@
+"""A campaign at a glance, read from its store alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from palmette.ladder.ranking import best_rows
+from palmette.ladder.scales import Scale
+from palmette.records import StatusRow
+from palmette.store import Campaign
+
+
+def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
+    """Counts, budget, time, and the best found genome so far (None before there is one)."""
+    candidates, trials = campaign.candidates(), campaign.trials()
+    states = Counter(trial.state for trial in trials)
+    best = next((r for r in best_rows(candidates, trials, scale) if r.role == "found"), None)
+    return StatusRow(
+        campaign=campaign.config.name,
+        state=campaign.state,
+        genomes=sum(candidate.role == "found" for candidate in candidates),
+        trials={state: states[state] for state in ("queued", "running", "done", "failed")},
+        placebos=sum(candidate.role == "placebo" for candidate in candidates),
+        elapsed_seconds=campaign.elapsed_seconds,
+        budget=campaign.budget,
+        best=best.genome if best else None,
+        best_score=best.score if best else None,
+    )
