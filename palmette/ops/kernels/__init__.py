@@ -1,0 +1,1 @@
+"""The kernels: each has a slow form that reads like the paper and a fast form."""
