@@ -10,6 +10,7 @@ done or failed, never in between. `seconds` is campaign time throughout.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ class Campaign:
         mine = select(TrialTable).where(TrialTable.campaign_id == self._id)
         with self._database.reading() as connection:
             rows = connection.execute(mine.order_by(TrialTable.number)).all()
-        return [_stored(row) for row in rows]
+        with _collector_paused():
+            return [_stored(row) for row in rows]
 
     def attempts(self, trial: int) -> list[Attempt]:
         """The attempts at one trial, first to last."""
@@ -359,6 +361,20 @@ def _stored(row: Row[Any]) -> StoredTrial:
         started_seconds=row.started_seconds,
         ended_seconds=row.ended_seconds,
     )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """2,000 trials are 100,000 small records without a cycle: the garbage collector would walk
+    them again and again, for three quarters of the time of a listing.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _storable(text: str) -> str:

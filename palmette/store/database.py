@@ -36,7 +36,7 @@ class Database:
         self.read_only = read_only
         self.timeout_seconds = timeout_seconds
         self.path = _file(self.location)
-        self.shown = self.location.render_as_string(hide_password=True)
+        self.shown = self.location.render_as_string() if self.path is None else url
         if self.path is None:
             self.engine = self._server()
         else:
@@ -126,7 +126,8 @@ class Database:
         if not self.read_only:
             return "mode=rwc"
         log = path.with_name(path.name + "-wal")
-        if not log.exists() and not os.access(path.parent, os.W_OK):
+        effective = os.access in os.supports_effective_ids
+        if not log.exists() and not os.access(path.parent, os.W_OK, effective_ids=effective):
             # Even a reader makes a shared-memory file, which it cannot here; but a store without
             # a log has no writer, so that the file may be read as it stands.
             return "mode=ro&immutable=1"
@@ -212,7 +213,7 @@ def _file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite":
         return None
     assert url.database is not None
-    return Path(url.database)
+    return Path(url.database).absolute()  # a change of directory moves neither it nor its weights
 
 
 def _no_permission(shown: str) -> str:

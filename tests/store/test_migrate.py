@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, inspect
+
+from palmette.errors import StorageError
+from palmette.records import TrialSpec
+from palmette.store import Store
+from palmette.store.migrate import HEAD, VERSION_TABLE, alembic_config
+from palmette.store.schema import Table
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return create_engine(f"sqlite:///{tmp_path / 'palmette.db'}")
+
+
+def stamp(path: Path, revision: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (revision,))
+    connection.commit()
+    connection.close()
+
+
+def test_the_head_is_the_newest_file() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert scripts.get_heads() == [HEAD]
+
+
+def test_upgrading_from_nothing_gives_the_schema(engine: Engine) -> None:
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "head")
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, Table.metadata) == []
+        assert set(inspect(connection).get_table_names()) == {*Table.metadata.tables, VERSION_TABLE}
+    engine.dispose()
+
+
+def test_a_store_is_made_by_the_migrations(engine: Engine, tmp_path: Path) -> None:
+    Store(f"sqlite:///{tmp_path / 'palmette.db'}").close()
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert context.get_current_revision() == HEAD
+        assert compare_metadata(context, Table.metadata) == []
+    engine.dispose()
+
+
+def test_postgresql_would_get_columns_wide_enough() -> None:
+    config = alembic_config()
+    config.output_buffer = printed = io.StringIO()
+    config.cmd_opts = type("Options", (), {"x": ["dialect=postgresql"]})()  # as from `alembic -x`
+    command.upgrade(config, "head", sql=True)
+    text = printed.getvalue()
+    assert "state_bytes BIGINT" in text
+    assert "elapsed_seconds DOUBLE PRECISION" in text
+    assert f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('{HEAD}')" in text
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_newer_store_is_refused(tmp_path: Path, create: bool) -> None:
+    path = tmp_path / "palmette.db"
+    Store(f"sqlite:///{path}").close()
+    stamp(path, "9999")
+    with pytest.raises(StorageError) as refused:
+        Store(f"sqlite:///{path}", create)
+    assert str(refused.value) == (
+        f"the store sqlite:///{path} was written by a newer palmette (its schema is '9999', this "
+        f"one knows up to '{HEAD}'); run: pip install --upgrade palmette"
+    )
+
+
+def test_an_older_store_is_for_writers_to_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "palmette.db"
+    Store(f"sqlite:///{path}").close()
+    monkeypatch.setattr("palmette.store.migrate.HEAD", "9999")  # as a later version has it
+    with pytest.raises(StorageError, match="written by an older palmette; run `palmette grow`"):
+        Store(f"sqlite:///{path}", create=False)
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "palmette.db"
+    path.touch()
+    with Store(f"sqlite:///{path}") as store:
+        assert store.campaigns() == []
+
+
+def test_a_trial_key_is_what_it_always_was() -> None:
+    """Stores hold keys: a change of `TrialSpec` that moves them would run every trial again."""
+    spec = TrialSpec(
+        genome="g",
+        expression="lm(pre(glu()))",
+        rung="1",
+        rung_digest="r",
+        parameters=1,
+        tokens=2,
+        batch_size=3,
+        length=4,
+        evaluation_tokens=5,
+        suite="pocket",
+        suite_digest="s",
+        seed=6,
+        learning_rate=0.1,
+        numerics=1,
+    )
+    assert spec.key == "16d87b1033aa0379a8e56e039323e87ad0655d651708ffef3eeed535d201e42b"
