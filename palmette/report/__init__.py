@@ -1,0 +1,18 @@
+"""The report: one file that says what a campaign found, and how far to believe it."""
+
+from palmette.report.data import (
+    Difference,
+    ProgressPoint,
+    ReportData,
+    separate_differences,
+)
+from palmette.report.page import render, write
+
+__all__ = [
+    "Difference",
+    "ProgressPoint",
+    "ReportData",
+    "render",
+    "separate_differences",
+    "write",
+]

@@ -1,0 +1,136 @@
+"""What a report is made of: records, and the few figures that only a whole campaign can give.
+
+`ReportData` is filled from a store by whoever has one; nothing below this file knows about stores,
+torch or the language. All that the page says beyond that is derived here or in `summaries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from palmette.ladder.statistics import Estimate, Noise, difference
+from palmette.records import (
+    BestRow,
+    CampaignConfig,
+    Candidate,
+    Event,
+    Role,
+    StatusRow,
+    StoredTrial,
+    TreeRow,
+)
+
+
+@dataclass(frozen=True)
+class ProgressPoint:
+    """The state of the search after some compute, beside what luck alone would have reached.
+
+    `noise_low`, `noise_mid` and `noise_high` are the 2.5 %, 50 % and 97.5 % points of the best of
+    `genomes` draws around the root's score with the seed's deviation.
+    """
+
+    worker_seconds: float
+    genomes: int
+    best_so_far: float
+    noise_low: float
+    noise_mid: float
+    noise_high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The top candidate's estimate minus a reference's, with a 95 % interval.
+
+    `paired` says whether the interval comes from the same seeds on both sides.
+    """
+
+    name: str
+    role: Role
+    estimate: Estimate
+    paired: bool
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies wholly on one side of zero."""
+        return self.estimate.low > 0 or self.estimate.high < 0
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that one report shows. Lists may be empty; what was not measured is None.
+
+    noise              the score's deviation between seeds, pooled over genomes
+    scores             a trial's score by its number, for finished trials
+    differences        the top candidate against the root and the baselines
+    verification_cost  a sentence: what an exam of the top candidate would cost
+    winner_genome      the top candidate's canonical expression
+    winner_source      its exported PyTorch
+    winner_diagram     its drawing: trusted SVG, made by `palmette.explain.diagram.svg`
+    notes              further sentences for "How to read this report"
+    """
+
+    config: CampaignConfig
+    status: StatusRow
+    best: Sequence[BestRow] = ()
+    tree: Sequence[TreeRow] = ()
+    trials: Sequence[StoredTrial] = ()
+    candidates: Sequence[Candidate] = ()
+    events: Sequence[Event] = ()
+    scores: Mapping[int, float] = field(default_factory=dict)
+    noise: Noise | None = None
+    differences: Sequence[Difference] = ()
+    progress: Sequence[ProgressPoint] = ()
+    verification_cost: str | None = None
+    winner_genome: str | None = None
+    winner_source: str | None = None
+    winner_diagram: str | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def top(self) -> BestRow | None:
+        """The found candidate with the highest shrunken estimate."""
+        return next((row for row in ranked(self.best) if row.role == "found"), None)
+
+    @property
+    def root(self) -> BestRow | None:
+        """The genome that the campaign grew from."""
+        return next((row for row in self.best if row.role == "root"), None)
+
+    @property
+    def best_baseline(self) -> BestRow | None:
+        """The human baseline with the highest shrunken estimate."""
+        return next((row for row in ranked(self.best) if row.role == "baseline"), None)
+
+
+def ranked(rows: Sequence[BestRow]) -> list[BestRow]:
+    """The rows by shrunken estimate, best first."""
+    return sorted(rows, key=lambda row: -row.score)
+
+
+def separate_differences(best: Sequence[BestRow]) -> tuple[Difference, ...]:
+    """The top found candidate against the root and every baseline, from their own intervals.
+
+    The two estimates are taken as independent, so half-widths add in quadrature. Where both sides
+    ran the same seeds a paired difference is narrower and better: give that one instead.
+
+    >>> separate_differences([])
+    ()
+    """
+    top = next((row for row in ranked(best) if row.role == "found"), None)
+    if top is None:
+        return ()
+    return tuple(
+        Difference(
+            name=row.name or row.genome[:8],
+            role=row.role,
+            estimate=difference(_estimate(top), _estimate(row)),
+            paired=False,
+        )
+        for row in ranked(best)
+        if row.role in ("root", "baseline")
+    )
+
+
+def _estimate(row: BestRow) -> Estimate:
+    return Estimate(row.score, row.low, row.high)
