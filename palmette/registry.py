@@ -93,7 +93,7 @@ class Registry(Generic[T]):
         )
 
     def _only_entry(self, module: ModuleType) -> type[T]:
-        entries = [
+        entries: list[type[T]] = [
             thing
             for thing in vars(module).values()
             if self._fits(thing) and thing.__module__ == module.__name__

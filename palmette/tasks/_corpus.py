@@ -92,8 +92,8 @@ def load_corpus(path: str | Path | None = None, cache: str | Path | None = None)
 
     Documents are dealt by the SHA-256 of their contents: 80 % train, 5 % select, 5 % score, 10 %
     sealed, so that a text stays in its split when others come or go; near-duplicates go with the
-    first of their group. A file over a two-hundredth of the corpus is dealt in blocks of that size:
-    a corpus of one file is split by blocks, and its splits are parts of one text.
+    first of their group. A file over a hundredth of the corpus is dealt in blocks of a
+    two-hundredth: a corpus of one file is split by blocks, and its splits are parts of one text.
 
     The standard library is every .py and .txt file of it, its own tests included (they are most of
     the 31 MB, and code like any other), and the prose of `help()` topic by topic; installed
@@ -113,8 +113,9 @@ def load_corpus(path: str | Path | None = None, cache: str | Path | None = None)
     documents, skipped = _documents.read_documents(sources)
     total = sum(len(document.data) for document in documents)
     if not documents:
+        what = "is not text" if source.is_file() else f"holds {skipped} files, none of them text"
         raise CorpusError(
-            f"{origin} is not text: NUL bytes, or over a tenth of it is not UTF-8; "
+            f"{origin} {what}: NUL bytes, or over a tenth of it is not UTF-8; "
             "--corpus wants plain text in UTF-8"
         )
     if total < LEAST_BYTES:
@@ -126,8 +127,8 @@ def load_corpus(path: str | Path | None = None, cache: str | Path | None = None)
     empty = [str(split) for split, stream in streams.items() if not stream]
     if empty:
         raise CorpusError(
-            f"{origin} leaves nothing for the splits {', '.join(empty)}: too much of it repeats "
-            "itself, and near-duplicates stay together; give more varied text"
+            f"{origin} leaves nothing for {' and '.join(empty)}: near-duplicates stay together "
+            "and too few different texts remain to deal out; give more varied text"
         )
     _write(directory, origin, len(documents), skipped, streams)
     return Corpus.open(directory)

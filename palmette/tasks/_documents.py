@@ -1,7 +1,7 @@
 """From a folder to documents: which files are text, which are near-duplicates, what is one piece.
 
-A document is what goes to one split as a whole. It is a file, or a block of one where the file is
-over a two-hundredth of the corpus, so that a corpus of few files, or of one, is split as well.
+A document is what goes to one split as a whole. It is a file; but a file over a hundredth of the
+corpus is cut into blocks of a two-hundredth, so that a corpus of few files, or one, can be split.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ TEXT_SUFFIXES = frozenset(
 )
 SKIPPED_FOLDERS = frozenset({"site-packages", "dist-packages", "__pycache__", "node_modules"})
 UNDECODABLE = 0.1  # of the characters; Latin-1 prose stays below, compressed data far above
-PIECES = 200  # a file over one part in this many is cut into blocks of that size
+LARGE = 100  # a file over one part in this many is cut ...
+PIECES = 200  # ... into blocks of at most one part in this many
 WINDOW_DOUBLINGS = 5  # near-duplicates share windows of 2^5 bytes, whitespace aside
 SAMPLED = 16  # one window in so many is compared, chosen by content
+NEIGHBOURS = 32  # a window's holder is compared with so many next holders
 SHARED = 0.5  # of two documents' windows together, for them to be near-duplicates
 
 
@@ -126,8 +128,14 @@ def read_documents(sources: Iterable[Source]) -> tuple[list[Document], int]:
             f"cannot read {len(unreadable)} of the corpus' files: {shown}; make them readable or "
             "choose another corpus"
         )
-    most = max(1, sum(len(file.data) for file in files) // PIECES)
-    return [block for file in files for block in _blocks(file, most)], skipped
+    total = sum(len(file.data) for file in files)
+    documents: list[Document] = []
+    for file in files:
+        if len(file.data) * LARGE > total:
+            documents += _blocks(file, max(1, total // PIECES))
+        else:
+            documents.append(file)
+    return documents, skipped
 
 
 def is_text(data: bytes) -> bool:
@@ -150,8 +158,8 @@ def group_near_duplicates(documents: list[Document]) -> list[int]:
     Whitespace is dropped and every window of 32 bytes hashed; the windows whose hash is divisible
     by 16 stand for the document. Two documents are near-duplicates if half of the windows that
     they have together are in both, or if nothing but whitespace differs. Groups are transitive.
-    Only neighbours among the holders of a window are compared: linear in the corpus, and families
-    of copies (licence headers, character tables) still join up link by link.
+    A document is compared with the next 32 holders of each of its windows: time stays linear in
+    the corpus, and larger families of copies still join up link by link.
     """
     first = list(range(len(documents)))
 
@@ -172,9 +180,11 @@ def group_near_duplicates(documents: list[Document]) -> list[int]:
     holders = np.repeat(np.arange(len(documents)), sizes)
     order = np.argsort(windows, kind="stable")
     windows, holders = windows[order], holders[order]
-    same = windows[1:] == windows[:-1]
-    pairs = holders[:-1][same] * len(documents) + holders[1:][same]
-    linked, shared = np.unique(pairs, return_counts=True)
+    pairs = []
+    for apart in range(1, NEIGHBOURS + 1):
+        same = windows[apart:] == windows[:-apart]
+        pairs.append(holders[:-apart][same] * len(documents) + holders[apart:][same])
+    linked, shared = np.unique(np.concatenate(pairs), return_counts=True)
     one, other = linked // len(documents), linked % len(documents)
     near = shared >= SHARED * (sizes[one] + sizes[other] - shared)
     for left, right in zip(one[near].tolist(), other[near].tolist(), strict=True):
@@ -215,10 +225,7 @@ def _topics(data: bytes) -> list[Document]:
 
 
 def _blocks(file: Document, most: int) -> Iterator[Document]:
-    """The file itself, or blocks of at most `most` bytes, cut after a line, else a word."""
-    if len(file.data) <= most:
-        yield file
-        return
+    """Blocks of at most `most` bytes, cut after a line, else a word."""
     start, number = 0, 0
     while start < len(file.data):
         end = min(start + most, len(file.data))

@@ -17,6 +17,8 @@ class Copying(Task):
 
         >>> rng = np.random.default_rng(1)
         >>> print(Copying().batch(None, rng, 1, 48, Split.TRAIN).show())
+        _______h__________________________i__m______>___
+        ·············································him
 
     A sixteenth of the length are letters, drawn with replacement, at places drawn uniformly from
     all before COPY: unlike in MAD's own generator a blank may also follow the last letter, and

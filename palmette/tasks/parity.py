@@ -18,6 +18,8 @@ class Parity(Task):
 
         >>> rng = np.random.default_rng(1)
         >>> print(Parity().batch(None, rng, 1, 48, Split.TRAIN).show())
+        |00110011111001000010|0101001000001110101101|010
+        ·00100010101110000011·0110001111110100110110·011
 
     In training a sequence is packed with strings of `shortest` to `longest` bits, each begun by
     RESET, where the parity starts anew. In all other splits a row is one string of 255 bits: since

@@ -18,6 +18,8 @@ class Recall(Task):
 
         >>> rng = np.random.default_rng(1)
         >>> print(Recall().batch(None, rng, 1, 32, Split.TRAIN).show())
+        H{DuOb[eO.H.....[.......D.......
+        ········b·{·····e·······u·······
 
     First come P pairs of a key and a value, none of them twice in a sequence; then every key once
     more, as a query, in slot r = 1, 2, … of the even positions that follow, drawn without
