@@ -19,12 +19,12 @@ from torch.nn.functional import cross_entropy
 
 from palmette.errors import TrialError
 from palmette.records import TaskMetrics
-from palmette.tasks import IGNORE, Batch, Corpus, Split, Suite, Task
+from palmette.tasks import IGNORE, Batch, Split, Streams, Suite, Task
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, suite: Suite, corpus: Corpus | None, split: Split, length: int, tokens: int
+    model: nn.Module, suite: Suite, corpus: Streams | None, split: Split, length: int, tokens: int
 ) -> dict[str, TaskMetrics]:
     """Metrics by task name: about `tokens` tokens each, of one split.
 

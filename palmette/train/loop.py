@@ -25,7 +25,7 @@ import palmette
 from palmette.errors import PalmetteError, TrialError
 from palmette.model import build_at, cost, fit
 from palmette.records import CurvePoint, TrialResult, TrialSpec
-from palmette.tasks import IGNORE, VOCABULARY, Corpus, Split, Suite, SuiteBatch, suite
+from palmette.tasks import IGNORE, VOCABULARY, Split, Streams, Suite, SuiteBatch, suite
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
@@ -42,7 +42,7 @@ CURVE_POINTS = 32
 
 def run_trial(
     spec: TrialSpec,
-    corpus: Corpus | None,
+    corpus: Streams | None,
     weights: Path | None = None,
     on_progress: Progress | None = None,
     commit: str | None = None,
@@ -106,7 +106,7 @@ def train(
     model: nn.Module,
     spec: TrialSpec,
     mixture: Suite,
-    corpus: Corpus | None,
+    corpus: Streams | None,
     clock: Clock,
     on_progress: Progress | None = None,
 ) -> tuple[CurvePoint, ...]:

@@ -15,6 +15,7 @@ from palmette.train.machine import machine
 LATE = (
     "torch._dynamo",  # by the first optimiser; most of a second
     "torch.profiler._cupti_monitor",  # by the first optimiser step
+    "torch.utils.serialization.config",  # by the first saving of weights
 )
 
 
