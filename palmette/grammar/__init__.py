@@ -1,17 +1,25 @@
-"""The typed language of architectures: reading, printing, canonical form. No torch."""
+"""The typed language of architectures: text, canonical form, samples, edits. No torch."""
 
 from palmette.grammar.canonical import canonical
+from palmette.grammar.distance import distance
+from palmette.grammar.edit import KINDS, Edited, Kind, edit, graft
+from palmette.grammar.gbnf import gbnf
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, child, children, count, effects, knob, node
 from palmette.grammar.rules import check
+from palmette.grammar.sample import sample, sample_genome
+from palmette.grammar.schema import from_json, json_schema, to_json
 from palmette.grammar.syntax import parse, signature, unparse
 from palmette.grammar.types import Effect, Effects, Sort, Value
 
 __all__ = [
+    "KINDS",
+    "Edited",
     "Effect",
     "Effects",
     "Genome",
+    "Kind",
     "Language",
     "Node",
     "Sort",
@@ -21,10 +29,19 @@ __all__ = [
     "child",
     "children",
     "count",
+    "distance",
+    "edit",
     "effects",
+    "from_json",
+    "gbnf",
+    "graft",
+    "json_schema",
     "knob",
     "node",
     "parse",
+    "sample",
+    "sample_genome",
     "signature",
+    "to_json",
     "unparse",
 ]

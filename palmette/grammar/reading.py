@@ -106,7 +106,7 @@ class Source:
         return text if one_line and len(text) <= 40 else text[:37] + "..."
 
     def _refuse_long_numbers(self) -> None:
-        """Python's parser stops at a number of thousands of digits, with advice that is not ours."""
+        """At thousands of digits Python's parser stops, with advice that is not ours."""
         if found := _LONG_NUMBER.search(self.body):
             before = self.body[: found.start()]
             line, offset = before.count("\n") + 1, len(before.rpartition("\n")[2])

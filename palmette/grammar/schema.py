@@ -1,0 +1,203 @@
+"""Genomes as JSON, and the JSON Schema of a language.
+
+    {"node": "lm", "core": {"node": "pre", "op": {"node": "glu", "ratio": "4"}}}
+
+Every field goes by its name; a knob at its absent value is left out; ratios are strings. The
+schema bounds the depth: each place is a definition of its own (sort, required effects, level), so
+that a decoder can be held to it, and whatever it accepts is a well-typed genome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from palmette.errors import Fault, GenomeError
+from palmette.grammar import rules
+from palmette.grammar.language import Language, Want
+from palmette.grammar.levels import Levels, title
+from palmette.grammar.node import Node, fields_of
+from palmette.grammar.types import NO_EFFECTS, Child, Effects, Knob, Sort, Value
+
+DEEPEST = 64  # nodes from the root to a leaf
+
+
+def to_json(node: Node) -> dict[str, Any]:
+    """A tree as plain JSON data; `from_json` reads it back as the same tree."""
+    data: dict[str, Any] = {"node": node.name}
+    for name, spec in fields_of(type(node)).items():
+        held = getattr(node, name)
+        if isinstance(spec, Knob):
+            if held != spec.absent:
+                data[name] = _plain(held)
+        else:
+            data[name] = [to_json(kid) for kid in held] if spec.many else to_json(held)
+    return data
+
+
+def from_json(data: object, language: Language, sort: Sort = Sort.MODEL) -> Node:
+    """The well-typed tree that JSON data describes.
+
+    Raises `GenomeError` with every fault; each begins with its JSON path, as in `$.core.op`.
+    """
+    reader = _Reader(language)
+    found = reader.read(data, "$", sort, NO_EFFECTS, DEEPEST)
+    if found is None:
+        raise GenomeError(reader.faults)
+    return found
+
+
+def json_schema(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> dict[str, Any]:
+    """A JSON Schema (draft 2020-12) of all genomes at most `depth` nodes deep.
+
+    Raises `ValueError` if no genome is that shallow.
+    """
+    levels = Levels.of(language, sort, depth)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$ref": _reference((sort, NO_EFFECTS), depth),
+        "$defs": {
+            title(want, level): {
+                "anyOf": [_object(levels, cls, want[1], level - 1) for cls in classes]
+            }
+            for (want, level), classes in levels.places.items()
+        },
+    }
+
+
+def _object(levels: Levels, cls: type[Node], required: Effects, below: int) -> dict[str, Any]:
+    """The schema of one class at a place; its children stand at the level `below`."""
+    properties: dict[str, Any] = {"node": {"const": cls.name}}
+    wanted = ["node"]
+    for name, spec in fields_of(cls).items():
+        if isinstance(spec, Child):
+            want = (spec.sort, required | spec.requires)
+            possible = levels.possible(want, below)
+            kid: Any = {"$ref": _reference(want, below)} if possible else False
+            most = spec.most if possible else 0
+            many = {"type": "array", "items": kid, "minItems": spec.least, "maxItems": most}
+            properties[name] = many if spec.many else kid
+            wanted.append(name)
+        else:
+            allowed = spec.allowed(required)
+            properties[name] = {"enum": [_plain(c) for c in allowed], "description": spec.meaning}
+            if spec.absent not in allowed:
+                wanted.append(name)
+    return {
+        "type": "object",
+        "description": cls.summary(),
+        "properties": properties,
+        "required": wanted,
+        "additionalProperties": False,
+    }
+
+
+def _reference(want: Want, level: int) -> str:
+    return f"#/$defs/{title(want, level)}"
+
+
+def _plain(value: Value) -> bool | int | str:
+    return str(value) if isinstance(value, Fraction) else value
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Builds nodes from JSON data and collects the faults on the way."""
+
+    language: Language
+    faults: list[Fault] = field(default_factory=list)
+
+    def read(
+        self, data: object, path: str, wanted: Sort, required: Effects, depth: int
+    ) -> Node | None:
+        """The node at a JSON path, or None after reporting why there is none."""
+        before = len(self.faults)
+        if not isinstance(data, dict) or not isinstance(data.get("node"), str):
+            self.fault(path, f'wanted {rules.a_sort(wanted)}, {{"node": …}}, got {_kind(data)}')
+            return None
+        if depth == 0:
+            self.fault(path, f"a genome is at most {DEEPEST} nodes deep")
+            return None
+        name = data["node"]
+        if name not in self.language:
+            self.fault(path, rules.unknown_node(name[:80], self.language))
+            return None
+        cls = self.language.get(name)
+        self.fault(path, rules.wrong_sort(cls, wanted, self.language))
+        self.fault(path, rules.broken_by_class(cls, required))
+        specs = fields_of(cls)
+        for key in data:
+            if key != "node" and key not in specs:
+                listed = ", ".join(specs) or "none"
+                self.fault(path, f"{name} has no field {str(key)[:80]!r}; its fields are {listed}")
+        held: dict[str, Any] = {}
+        for key, spec in specs.items():
+            place = f"{path}.{key}"
+            if isinstance(spec, Knob):
+                self.knob(data, cls, key, place, required, held)
+            elif key not in data:
+                self.fault(path, f"{name} needs {key}: {rules.a_sort(spec.sort)}")
+            else:
+                held[key] = self.kids(data[key], cls, spec, place, required, depth - 1)
+        return cls(**held) if len(self.faults) == before else None
+
+    def kids(
+        self,
+        data: object,
+        cls: type[Node],
+        spec: Child,
+        path: str,
+        required: Effects,
+        depth: int,
+    ) -> Any:
+        required |= spec.requires
+        if not spec.many:
+            return self.read(data, path, spec.sort, required, depth)
+        if not isinstance(data, list):
+            self.fault(path, f"wanted a list of nodes, got {_kind(data)}")
+            return None
+        if not spec.least <= len(data) <= spec.most:
+            wanted = f"{spec.least} to {spec.most}"
+            self.fault(path, f"{cls.name} wants {wanted} of these, got {len(data)}")
+        return tuple(
+            self.read(one, f"{path}[{number}]", spec.sort, required, depth)
+            for number, one in enumerate(data)
+        )
+
+    def knob(
+        self,
+        data: dict[str, Any],
+        cls: type[Node],
+        name: str,
+        path: str,
+        required: Effects,
+        held: dict[str, Any],
+    ) -> None:
+        spec = fields_of(cls)[name]
+        assert isinstance(spec, Knob)
+        if name not in data and spec.absent is None:
+            self.fault(path, f"{cls.name} needs {name}, one of {list(spec.choices)}")
+            return
+        given = data.get(name, None if spec.absent is None else _plain(spec.absent))
+        # JSON does not tell 4.0 from 4, and a ratio is the string that `to_json` writes.
+        number = int(given) if isinstance(given, float) and given.is_integer() else given
+        ratios = {str(choice): choice for choice in spec.choices if isinstance(choice, Fraction)}
+        value = ratios.get(number, "") if isinstance(number, str) and ratios else number
+        if ratios and not isinstance(number, str):
+            value = None
+        problem = rules.wrong_value(cls, name, value, rules.shown(given), required)
+        self.fault(path, problem)
+        held[name] = rules.choice(spec, value)
+
+    def fault(self, path: str, problem: str | None) -> None:
+        if problem:
+            self.faults.append(Fault(0, 0, f"{path}: {problem}"))
+
+
+def _kind(data: object) -> str:
+    if isinstance(data, dict):
+        return 'an object without "node"'
+    if isinstance(data, list):
+        return "a list"
+    return rules.shown(data)
