@@ -38,7 +38,7 @@ class Finished:
 
     done    `result` holds what it measured
     failed  for a reason of its own (diverged, an error in its code): it would fail again
-    lost    its process was killed, ran out of memory or out of time: worth another attempt
+    lost    its process was killed or ran out of memory, time or disk: worth another attempt
     """
 
     key: str
@@ -107,7 +107,11 @@ class Attempt:
 
 
 def attempt(runner: Runner, spec: TrialSpec, weights: Path | None, tell: Progress) -> Attempt:
-    """Calls a runner and sorts what it raises: out of memory is lost, everything else failed."""
+    """Calls a runner and sorts what it raises.
+
+    Out of memory and trouble with files are the machine's, so the trial is lost; everything else is
+    the trial's own, so it has failed.
+    """
     try:
         return Attempt("done", result=runner(spec, weights, tell))
     except TrialError as error:
@@ -116,7 +120,8 @@ def attempt(runner: Runner, spec: TrialSpec, weights: Path | None, tell: Progres
         if out_of_memory(error):
             return Attempt("lost", reason="out of memory")
         reason = f"{type(error).__name__}: {error}"
-        return Attempt("failed", reason=reason, detail=traceback.format_exc())
+        outcome: Outcome = "lost" if isinstance(error, OSError) else "failed"
+        return Attempt(outcome, reason=reason, detail=traceback.format_exc())
 
 
 def out_of_memory(error: Exception) -> bool:

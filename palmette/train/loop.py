@@ -12,8 +12,11 @@ contributes is set by its share and its weight alone.
 
 from __future__ import annotations
 
+import io
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,7 @@ from palmette.tasks import IGNORE, VOCABULARY, Split, Streams, Suite, SuiteBatch
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
-from palmette.train.machine import machine, one_thread, peak_bytes
+from palmette.train.machine import machine, peak_bytes
 from palmette.train.seeding import NUMERICS, data_generator, weights_seed
 
 BETAS = (0.9, 0.95)
@@ -53,7 +56,7 @@ def run_trial(
     about 32 points of the training curve. `commit` is recorded as given.
 
     Raises `TrialError` if the loss or a metric is not finite, `PalmetteError` if the spec asks for
-    what this version does not run.
+    what this version does not run, `OSError` if the weights cannot be written.
     """
     _check(spec)
     with one_thread():
@@ -215,6 +218,17 @@ def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return torch.dot(nats.view_as(targets).sum(dim=1), weights)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Runs torch in one thread: the order of every sum is then fixed, and so are its bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _check(spec: TrialSpec) -> None:
     """Refuses what this version does not run, all of it at once."""
     runs = {"device": "cpu", "dtype": "float32", "kernel": "torch", "numerics": NUMERICS}
@@ -226,6 +240,9 @@ def _check(spec: TrialSpec) -> None:
 
 def _save(model: nn.Module, path: Path) -> None:
     """Writes the state dict under another name first, so that a kill leaves no half file."""
+    held = io.BytesIO()  # torch reports a full disk as a RuntimeError, Python as an OSError
+    torch.save(model.state_dict(), held)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(model.state_dict(), partial)
+    partial.write_bytes(held.getbuffer())
     partial.replace(path)

@@ -129,6 +129,10 @@ def exhaust_torch(argument, weights, on_progress):
     raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
 
+def fill_the_disk(argument, weights, on_progress):
+    raise OSError(28, "No space left on device")
+
+
 def exit_politely(argument, weights, on_progress):
     sys.exit("bye")
 
@@ -157,7 +161,7 @@ ACTIONS = {
     action.__name__: action
     for action in (
         crash, leave, hang, ignore_signals, eat, eat_in_a_child, print_garbage, long_result, fail,
-        diverge, exhaust, exhaust_torch, exit_politely, orphan, meet, nothing,
+        diverge, exhaust, exhaust_torch, fill_the_disk, exit_politely, orphan, meet, nothing,
     )
 }  # fmt: skip
 
