@@ -184,6 +184,11 @@ class Database:
         return f"the store {shown} answered: {error}; look at its disk, then try again"
 
 
+def locate(url: str) -> Path | None:
+    """The file of a SQLite store; None for a server's. `StorageError` for a bad URL."""
+    return _file(_location(url))
+
+
 def _location(text: str) -> URL:
     example = "a storage URL looks like sqlite:///palmette.db or postgresql://user@host/database"
     try:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 from palmette.errors import StorageError, UnknownNameError
 from palmette.records import CampaignConfig
 from palmette.store.campaign import Campaign
-from palmette.store.database import Database
+from palmette.store.database import Database, locate
 from palmette.store.migrate import prepare
 from palmette.store.schema import CampaignTable
 
@@ -63,10 +63,19 @@ class Store:
         """Lets go of the file or server; campaigns of this store are of no use afterwards."""
         self._database.close()
 
+    @staticmethod
+    def exists(url: str) -> bool:
+        """Whether there may be a store: a SQLite file that is not there is none.
+
+        Raises `StorageError` for a URL that could never be one.
+        """
+        path = locate(url)
+        return path is None or path.exists()
+
     @property
     def weights_directory(self) -> Path:
         """Where weights are kept: `palmette.db.weights` beside `palmette.db`."""
-        path = self._database.path or Path(f"{self._database.location.database}.db")
+        path = self._database.path or Path(f"{self._database.location.database}.db").absolute()
         return path.with_name(path.name + ".weights")
 
     def campaigns(self) -> list[str]:
@@ -83,17 +92,18 @@ class Store:
         return self._campaign(*found)
 
     def latest(self) -> Campaign:
-        """The campaign that was grown last; `StorageError` if there is none."""
-        newest = select(CampaignTable.name).order_by(
+        """The campaign that was grown last, comparisons aside; `StorageError` if there is none."""
+        newest = select(CampaignTable.id, CampaignTable.config).order_by(
             CampaignTable.used.desc(), CampaignTable.id.desc()
         )
         with self._database.reading() as connection:
-            name = connection.scalar(newest.limit(1))
-        if name is None:
-            raise StorageError(
-                f"the store {self._database.shown} holds no campaign yet; run `palmette grow` first"
-            )
-        return self.campaign(name)
+            for row in connection.execute(newest):
+                config = CampaignConfig.model_validate_json(row.config)
+                if config.kind == "grow":
+                    return self._campaign(row.id, config)
+        raise StorageError(
+            f"the store {self._database.shown} holds no campaign yet; run `palmette grow` first"
+        )
 
     def create_campaign(self, config: CampaignConfig, load_if_exists: bool = True) -> Campaign:
         """Makes a campaign, or loads the one that has this name and the same configuration.

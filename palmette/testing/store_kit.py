@@ -75,6 +75,8 @@ class StoreKit:
         assert store.latest().config.name == "b"
         with store.campaign("a").lease("test"):
             assert store.latest().config.name == "a"
+        store.create_campaign(example_config(name="c", kind="compare"))
+        assert store.latest().config.name == "a"
 
     def test_changed_settings_are_all_named_and_refused(self, store: Store) -> None:
         """With the old value, the new one and what to do."""

@@ -64,3 +64,13 @@ def test_several_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
     script = "import sys; from palmette.store import Store; Store(sys.argv[1]).campaigns()"
     openers = [subprocess.Popen([sys.executable, "-c", script, url]) for _ in range(3)]
     assert [opener.wait() for opener in openers] == [0, 0, 0]
+
+
+def test_a_store_exists_once_it_was_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/palmette.db"
+    assert not Store.exists(url)
+    Store(url).close()
+    assert Store.exists(url)
+    assert Store.exists("postgresql://localhost/palmette")  # only asking its server would tell
+    with pytest.raises(StorageError, match="is not a storage URL"):
+        Store.exists("palmette.db")
