@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def rotate_by_position(x: Float[Tensor, "b t h k"]) -> Float[Tensor, "b t h k"]:
-    """Rotary positions (RoPE, arXiv 2104.09864): features 2i and 2i+1 turn by t 10000^(-2i/k).
+    """Rotary positions (RoPE, arXiv 2104.09864): features 2i and 2i + 1 turn by t 10000^(-2i/k).
 
     Turned queries and keys have dot products that depend on their distance alone. The last feature
-    of an odd head size stays as it is. Written with complex numbers because on a CPU that takes
-    a third of the time of sines and cosines.
+    of an odd head size stays as it is, and k is one less. Written with complex numbers: on a CPU
+    that takes about a third of the time of products with sines and cosines.
     """
     pairs = x.shape[-1] // 2
     frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / max(1, pairs))

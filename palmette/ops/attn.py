@@ -69,7 +69,7 @@ class Attn(Primitive):
         "rms",
         "l2",
         weights=(2, 1, 1),
-        meaning="norm of queries and keys: RMS (arXiv 2302.05442) or cosines (arXiv 2010.04245)",
+        meaning="norm of queries and keys: RMS (arXiv 2505.09388) or cosines (arXiv 2010.04245)",
     )
     sink: bool = knob(
         False, True, weights=(3, 1), meaning="a learned logit for attending to nothing"
@@ -141,8 +141,8 @@ class SelfAttention(nn.Module):
     width, heads, kv_heads, head_size   sizes; heads is a multiple of kv_heads
     window      keys that a query sees, its own included; 0 for all
     positions   none, rope, alibi, relative
-    qk_norm     none; rms: RMS norm of queries and keys with learned scales (arXiv 2302.05442);
-                l2: cosines with a learned factor a head (arXiv 2010.04245)
+    qk_norm     none; rms: RMS norm of each head's queries and keys with learned scales
+                (arXiv 2505.09388); l2: cosines with a learned factor a head (arXiv 2010.04245)
     sink        a learned logit a head for attending to nothing
     gate        none; head: one sigmoid gate a head; element: one a feature (arXiv 2505.06708)
     bias        of the query, value and output maps
