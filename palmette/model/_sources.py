@@ -215,7 +215,7 @@ def _names(tree: ast.AST) -> list[ast.Name]:
 def _shape(annotation: ast.Subscript) -> str:
     inside = annotation.slice
     assert isinstance(inside, ast.Tuple), "a shaped type names its array and its shape"
-    return f"[{ast.literal_eval(inside.elts[1])}]"
+    return f"[{ast.literal_eval(inside.elts[1]).strip()}]"
 
 
 def _with_shapes(line: str, shapes: list[str]) -> str:
