@@ -1,0 +1,34 @@
+import math
+
+import pytest
+import torch
+
+import palmette
+
+
+@pytest.mark.parametrize(
+    ("knobs", "names"),
+    [
+        ("", {"embedding.weight", "norm.weight"}),
+        ("tie=False", {"embedding.weight", "head.weight", "norm.weight"}),
+        ("positions='learned'", {"embedding.weight", "positions.weight", "norm.weight"}),
+        ("norm='layer'", {"embedding.weight", "norm.weight", "norm.bias"}),
+    ],
+)
+def test_parameters_outside_the_trunk(knobs, names):
+    model = palmette.build(f"lm(pre(mlp()), {knobs})", params=20_000, seed=0)
+    assert {n for n, _ in model.named_parameters() if not n.startswith("core.")} == names
+
+
+def test_a_fresh_model_knows_nothing():
+    model = palmette.build("stack(pre(lin()), pre(glu()))", params=42_000, seed=0)
+    ids = torch.randint(256, (4, 63), generator=torch.Generator().manual_seed(0))
+    loss = torch.nn.functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+    assert abs(float(loss.detach()) - math.log(256)) < 0.1
+
+
+def test_learned_positions_refuse_what_is_longer_than_the_context():
+    model = palmette.build("lm(pre(mlp()), positions='learned')", params=20_000, context=63)
+    assert model(torch.zeros(1, 63, dtype=torch.long)).shape == (1, 63, 256)
+    with pytest.raises(ValueError, match="learned positions for 63 tokens but got 64; shorten"):
+        model(torch.zeros(1, 64, dtype=torch.long))
