@@ -130,9 +130,10 @@ def recurrence_chunked(
         solved = torch.linalg.solve_triangular(-among, right, upper=False, unitriangular=True)
         inside = _pairs(q, write_key, after, total, reading) @ solved
         carried = write_end.transpose(-1, -2) @ solved
-        width = v.shape[-1]
-        inside, q_start = inside[..., :width], inside[..., width:] + q_start
-        written, transition = carried[..., :width], carried[..., width:]
+        widths = [v.shape[-1], k.shape[-1]]
+        inside, through = torch.split(inside, widths, -1)
+        q_start = q_start + through
+        written, transition = torch.split(carried, widths, -1)
         if b is not None:
             inside = inside + _pairs(q, k, after, total, reading) @ v
             written = written + k_end.transpose(-1, -2) @ v
@@ -198,8 +199,8 @@ def _scan_full(
     """S' = transition S + written: the state before each chunk, and after the last."""
     if state is None:
         state = torch.zeros_like(written[:, :, 0])
-    starts = []
+    starts, now = [], state.flatten(0, 1)
     for matrix, added in zip(transition.unbind(2), written.unbind(2), strict=True):
-        starts.append(state)
-        state = added + matrix @ state
-    return torch.stack(starts, 2), state
+        starts.append(now)
+        now = torch.baddbmm(added.flatten(0, 1), matrix.flatten(0, 1), now)
+    return torch.stack(starts, 1).view_as(written), now.view_as(state)

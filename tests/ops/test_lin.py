@@ -1,0 +1,242 @@
+import random
+from fractions import Fraction
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from palmette.grammar.node import effects, fields_of
+from palmette.grammar.types import ALL_EFFECTS, Knob
+from palmette.ops import _lin_module
+from palmette.ops._base import Place
+from palmette.ops._lin_module import LinearRecurrence
+from palmette.ops.lin import Lin
+
+
+def place(width: int) -> Place:
+    return Place(width=width, depth=1, hidden=1.0, vocabulary=256, context=128)
+
+
+def build(lin: Lin, width: int) -> LinearRecurrence:
+    planned = lin.plan(place(width))
+    return planned.cls(**dict(planned.arguments))
+
+
+CHOICES = {name: spec.choices for name, spec in fields_of(Lin).items() if isinstance(spec, Knob)}
+ALONE = [Lin(**{name: value}) for name, values in CHOICES.items() for value in values]
+DRAW = random.Random(0)
+COMBINED = [Lin(**{n: DRAW.choice(v) for n, v in CHOICES.items()}) for _ in range(200)]
+
+
+@pytest.mark.parametrize("width", [1, 13, 37])
+def test_parameters_in_closed_form_equal_numel(width: int) -> None:
+    for lin in ALONE + COMBINED:
+        built = sum(p.numel() for p in build(lin, width).parameters())
+        assert lin.cost(place(width), 63).parameters == built, lin
+
+
+def test_every_combination_trains_every_parameter_and_chunks_equal_the_loop() -> None:
+    torch.manual_seed(0)
+    for lin in COMBINED:
+        module = build(lin, 13)
+        x = torch.randn(2, 63, 13)
+        y = module(x)
+        y.square().sum().backward()
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, (name, lin)
+            assert parameter.grad.isfinite().all(), (name, lin)
+            assert parameter.grad.any(), (name, lin)
+        module.form = "loop"
+        torch.testing.assert_close(y, module(x), atol=2e-4 * y.abs().max().item(), rtol=0)
+
+
+def test_every_combination_is_causal() -> None:
+    torch.manual_seed(1)
+    for lin in ALONE + COMBINED:
+        module = build(lin, 12)
+        x = torch.randn(1, 40, 12)
+        changed = torch.cat([x[:, :25], torch.randn(1, 15, 12)], 1)
+        with torch.no_grad():
+            before, after = module(x), module(changed)
+        rounding = 1e-5 * before.abs().max().item()
+        torch.testing.assert_close(before[:, :25], after[:, :25], atol=rounding, rtol=0)
+        assert (before - after).abs().max() > 100 * rounding, lin
+
+
+def test_large_inputs_that_all_point_one_way_stay_finite() -> None:
+    torch.manual_seed(2)
+    once, noise = torch.randn(1, 1, 8), torch.randn(1, 512, 8)
+    for lin in COMBINED:
+        module = build(lin, 8)
+        y = module(10.0 * torch.cat([once.expand(1, 512, 8), once + noise]))
+        y.sum().backward()
+        assert y.isfinite().all(), lin
+        assert all(p.grad.isfinite().all() for p in module.parameters()), lin  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("erase", ["beta", "beta2", "channel", "free"])
+@pytest.mark.parametrize("decay", ["none", "scalar", "vector_dt", "tied"])
+def test_an_erasing_token_never_grows_the_state(decay: str, erase: str) -> None:
+    """What stays of the first write, read over 512 adversarial tokens, is at most what it was."""
+    torch.manual_seed(3)
+    module = build(Lin(heads=1, erase=erase, decay=decay, out_norm="none"), 6)
+    captured: list[Tensor] = []
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None, chunk: int) -> tuple:
+        log_decay, a, b, _ = rest
+        state = torch.eye(6).expand(2, 1, 6, 6)
+        for t in range(q.shape[2]):
+            kept = state if log_decay is None else log_decay[:, :, t].exp().unsqueeze(-1) * state
+            erased = (a[:, :, t].unsqueeze(-2) @ state).squeeze(-2)
+            through = (k if b is None else b)[:, :, t]
+            state = kept + through.unsqueeze(-1) * erased.unsqueeze(-2)
+        captured.append(state)
+        return v, state
+
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(_lin_module, "recurrence_chunked", spy)
+        module(10.0 * torch.randn(2, 512, 6))
+    assert torch.linalg.matrix_norm(captured[0], 2).max() <= 1.0 + 1e-4
+
+
+def streams(module: LinearRecurrence, x: Tensor) -> tuple[Tensor, ...]:
+    """What the input projection computes, before the short convolution."""
+    return (x @ module.project.weight.T).split(module.widths, -1)
+
+
+def convolved(x: Tensor, module: LinearRecurrence) -> Tensor:
+    padded = F.pad(x.transpose(1, 2), (module.taps.shape[1] - 1, 0))
+    y = F.conv1d(padded, module.taps.unsqueeze(1), module.bias, groups=x.shape[-1])
+    return F.silu(y).transpose(1, 2)
+
+
+def rms(x: Tensor) -> Tensor:
+    return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+
+
+def test_linear_attention_is_that_of_katharopoulos() -> None:
+    torch.manual_seed(0)
+    lin = Lin(heads=1, conv=0, feature="elu1", read="normalised", out_norm="none")
+    module = build(lin, 6)
+    x = torch.randn(2, 50, 6)
+    q, k, v = streams(module, x)[0].chunk(3, -1)
+    weights = ((F.elu(q) + 1) @ (F.elu(k) + 1).transpose(1, 2)).tril()
+    wanted = (weights / weights.sum(-1, keepdim=True)) @ v @ module.out.weight.T
+    torch.testing.assert_close(module(x), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_retnet_weighs_a_pair_by_its_distance() -> None:
+    torch.manual_seed(0)
+    module = build(Lin(heads=1, conv=0, decay="constant", out_gate="silu"), 6)
+    x = torch.randn(2, 50, 6)
+    mixed, gate, *_ = streams(module, x)
+    q, k, v = mixed.chunk(3, -1)
+    distance = torch.arange(50)[:, None] - torch.arange(50)
+    weights = torch.where(distance >= 0, (1 - 2.0**-5) ** distance, 0.0)
+    o = rms((q @ k.transpose(1, 2) / 6**0.5 * weights) @ v)
+    wanted = (o * F.silu(gate)) @ module.out.weight.T
+    torch.testing.assert_close(module(x), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_deltanet_is_a_step_of_gradient_descent_a_token() -> None:
+    torch.manual_seed(0)
+    module = build(Lin(heads=1, erase="beta"), 6)
+    x = torch.randn(2, 50, 6)
+    mixed, _, beta, *_ = streams(module, x)
+    q, k, v = convolved(mixed, module).chunk(3, -1)
+    q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+    state, outputs = torch.zeros(2, 6, 6), []
+    for t in range(50):
+        wrong = v[:, t] - (k[:, t, None] @ state)[:, 0]
+        state = state + beta[:, t].sigmoid().unsqueeze(-1) * k[:, t, :, None] * wrong[:, None]
+        outputs.append((q[:, t, None] @ state)[:, 0] / 6**0.5)
+    wanted = rms(torch.stack(outputs, 1)) @ module.out.weight.T
+    torch.testing.assert_close(module(x), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_mamba2_is_the_discretised_state_space_model() -> None:
+    torch.manual_seed(0)
+    lin = Lin(
+        heads=2,
+        key_ratio=Fraction(2),
+        value_ratio=Fraction(2),
+        key_groups="one",
+        bias=True,
+        decay="scalar",
+        write="dt",
+        skip=True,
+        out_norm="rms_after",
+        out_gate="silu",
+    )
+    module = build(lin, 6)
+    x = torch.randn(2, 50, 6)
+    mixed, gate, _, _, dt, *_ = streams(module, x)
+    c, b, u = convolved(mixed, module).split([6, 6, 12], -1)
+    dt = F.softplus(dt + module.dt_bias)
+    kept = torch.exp(-module.A_log.exp() * dt)
+    state, outputs = torch.zeros(2, 2, 6, 6), []
+    for t in range(50):
+        value = u[:, t].view(2, 2, 1, 6)
+        state = kept[:, t, :, None, None] * state
+        state = state + b[:, t, None, :, None] * dt[:, t, :, None, None] * value
+        outputs.append(
+            (c[:, t, None, None] @ state + module.skip.view(1, 2, 1, 1) * value).flatten(1)
+        )
+    wanted = rms(torch.stack(outputs, 1) * F.silu(gate)) @ module.out.weight.T
+    torch.testing.assert_close(module(x), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_householders_write_several_pairs_a_token_and_read_the_last() -> None:
+    torch.manual_seed(0)
+    module = build(Lin(heads=1, conv=0, householders=2, out_norm="none"), 6)
+    x = torch.randn(2, 50, 6)
+    q, k1, k2, v1, v2 = streams(module, x)[0].chunk(5, -1)
+    pairs = (q @ k1.transpose(1, 2)).tril() @ v1 + (q @ k2.transpose(1, 2)).tril() @ v2
+    wanted = pairs / 6**0.5 @ module.out.weight.T
+    torch.testing.assert_close(module(x), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_rotary_positions_make_reads_depend_on_distance_alone() -> None:
+    torch.manual_seed(0)
+    module = build(Lin(heads=1, conv=0, rotary=True, householders=2, out_norm="none"), 7)
+    q = torch.randn(7)
+    alone, shifted = torch.zeros(1, 30, 7), torch.zeros(1, 30, 7)
+    alone[0, 3], alone[0, 10] = 1.0, q
+    shifted[0, 15], shifted[0, 22] = 1.0, q
+    torch.testing.assert_close(module(alone)[0, 10], module(shifted)[0, 22])
+
+
+def test_state_holds_keys_by_values_and_the_convolution_and_never_grows() -> None:
+    lin = Lin(heads=2, value_ratio=Fraction(2), conv=3, read="normalised")
+    channels = 8 + 8 + 16
+    assert lin.cost(place(8), 63).state_bytes == 4 * (2 * 4 * (8 + 1) + 2 * channels)
+    assert lin.cost(place(8), 63) == lin.cost(place(8), 100_000)
+
+
+def test_flops_count_the_projections_the_convolution_and_the_recurrence() -> None:
+    projections, taps = 8 * (3 * 8 + 2) + 8 * 8, 4 * 24
+    erase_write_read = (3 + 1) * 2 * 4 * 4
+    wanted = 2 * (projections + taps + erase_write_read)
+    assert Lin(heads=2, erase="beta").cost(place(8), 63).flops_forward == wanted
+
+
+def test_no_knob_breaks_an_effect() -> None:
+    assert all(effects(lin) == ALL_EFFECTS for lin in ALONE)
+
+
+def test_gains_biases_and_decay_rates_are_not_decayed() -> None:
+    for lin in COMBINED:
+        for name, parameter in build(lin, 8).named_parameters():
+            vector = parameter.dim() == 1 or name == "bonus"
+            assert getattr(parameter, "no_decay", False) == vector, (name, lin)
+
+
+def test_initial_steps_are_between_a_thousandth_and_a_tenth() -> None:
+    torch.manual_seed(0)
+    module = build(Lin(heads=8, decay="vector_dt"), 64)
+    steps = F.softplus(module.dt_bias)
+    assert 0.001 <= steps.min() < 0.003
+    assert 0.03 < steps.max() <= 0.1001
+    assert module.A_log.exp().min() >= 1.0
+    assert module.A_log.exp().max() <= 16.0001
