@@ -54,9 +54,7 @@ def flow(*points: tuple[float, float]) -> str:
     return f'<path class="pal-flow" d="M{way}"/>'
 
 
-def plate(
-    name: str, notes: Sequence[str] = (), *, kind: str = "pal-plain", title: str = ""
-) -> Box:
+def plate(name: str, notes: Sequence[str] = (), *, kind: str = "pal-plain", title: str = "") -> Box:
     """A rounded box with a name, a line for each note, and a tooltip."""
     longest = max(len(name) * 1.12, *(len(note) * 0.93 for note in notes), 8)
     width = longest * CHARACTER + 26
@@ -69,7 +67,9 @@ def plate(
             f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
             f'height="{height}" rx="7"/>'
             + text(centre, y + 20.5, name, "pal-name")
-            + "".join(text(centre, y + 37 + 15 * n, note, "pal-note") for n, note in enumerate(notes))
+            + "".join(
+                text(centre, y + 37 + 15 * n, note, "pal-note") for n, note in enumerate(notes)
+            )
             + "</g>"
         )
 
@@ -81,9 +81,8 @@ def pill(words: str) -> Box:
     width = len(words) * CHARACTER * 0.93 + 20
 
     def draw(x: float, y: float) -> str:
-        return (
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="20" rx="10"/>'
-            + text(x + width / 2, y + 14, words, "pal-note")
+        return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="20" rx="10"/>' + text(
+            x + width / 2, y + 14, words, "pal-note"
         )
 
     return Box(width, 20, width / 2, draw)
@@ -99,9 +98,8 @@ def symbol(sign: str) -> Box:
     """A circle with a sign, such as the sum of a residual stream."""
 
     def draw(x: float, y: float) -> str:
-        return (
-            f'<circle class="pal-sum" cx="{x + 10:.1f}" cy="{y + 10:.1f}" r="9"/>'
-            + text(x + 10, y + 14.5, sign)
+        return f'<circle class="pal-sum" cx="{x + 10:.1f}" cy="{y + 10:.1f}" r="9"/>' + text(
+            x + 10, y + 14.5, sign
         )
 
     return Box(20, 20, 10, draw)
@@ -128,10 +126,11 @@ def column(boxes: Sequence[Box]) -> Box:
 
 def frame(inner: Box, title: str, tooltip: str = "") -> Box:
     """A dashed frame around a box, with a title."""
-    width = max(inner.width + 2 * PAD, len(title) * CHARACTER * 0.95 + 2 * PAD)
     top, bottom = 30, PAD
-    height = inner.height + top + bottom
     axis = PAD + inner.axis
+    start = axis + 10 if inner.axis < 46 else PAD  # the title must not stand on the flow
+    width = max(inner.width + 2 * PAD, start + len(title) * CHARACTER * 0.95 + PAD)
+    height = inner.height + top + bottom
 
     def draw(x: float, y: float) -> str:
         line = x + axis
@@ -139,16 +138,12 @@ def frame(inner: Box, title: str, tooltip: str = "") -> Box:
             f"<g><title>{html.escape(tooltip)}</title>"
             f'<rect class="pal-frame" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
             f'height="{height:.1f}" rx="10"/></g>'
-            + text(_beside(x, line), y + 18, title, "pal-note pal-left")
+            + text(x + start, y + 18, title, "pal-note pal-left")
             + flow((line, y), (line, y + top))
             + inner.draw(x + PAD, y + top)
             + flow((line, y + height - bottom), (line, y + height))
         )
 
-    def _beside(x: float, line: float) -> float:
-        return line + 10 if line - x < 60 else x + PAD
-
-    width = max(width, axis + 10 + len(title) * CHARACTER * 0.95 + PAD if inner.axis < 46 else width)
     return Box(width, height, axis, draw)
 
 

@@ -202,12 +202,11 @@ CAPTIONS: dict[str, Callable[[Node, Place | None], str]] = {
 def _caption(node: Node, place: Place | None) -> list[str]:
     if node.name in CAPTIONS:
         return [CAPTIONS[node.name](node, place)]
-    counts = [
+    return [
         f"{name} {getattr(node, name)}"
         for name, spec in fields_of(type(node)).items()
         if isinstance(spec, Knob) and spec.positional
     ]
-    return counts
 
 
 def _slot_caption(node: Node, slot: str) -> str:

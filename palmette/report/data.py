@@ -60,7 +60,9 @@ class Difference:
 class ReportData:
     """Everything that one report shows. Lists may be empty; what was not measured is None.
 
-    noise              the score's deviation between seeds, pooled over genomes
+    best               ranked: the highest rung first, and there the best estimate first
+    noise              the score's deviation between seeds at the top candidate's rung
+    first_noise        the same at the first rung, which changes and progress are measured on
     scores             a trial's score by its number, for finished trials
     differences        the top candidate against the root and the baselines
     verification_cost  a sentence: what an exam of the top candidate would cost
@@ -79,6 +81,7 @@ class ReportData:
     events: Sequence[Event] = ()
     scores: Mapping[int, float] = field(default_factory=dict)
     noise: Noise | None = None
+    first_noise: Noise | None = None
     differences: Sequence[Difference] = ()
     progress: Sequence[ProgressPoint] = ()
     verification_cost: str | None = None
@@ -89,48 +92,39 @@ class ReportData:
 
     @property
     def top(self) -> BestRow | None:
-        """The found candidate with the highest shrunken estimate."""
-        return next((row for row in ranked(self.best) if row.role == "found"), None)
-
-    @property
-    def root(self) -> BestRow | None:
-        """The genome that the campaign grew from."""
-        return next((row for row in self.best if row.role == "root"), None)
+        """The found candidate that ranks first."""
+        return next((row for row in self.best if row.role == "found"), None)
 
     @property
     def best_baseline(self) -> BestRow | None:
-        """The human baseline with the highest shrunken estimate."""
-        return next((row for row in ranked(self.best) if row.role == "baseline"), None)
-
-
-def ranked(rows: Sequence[BestRow]) -> list[BestRow]:
-    """The rows by shrunken estimate, best first."""
-    return sorted(rows, key=lambda row: -row.score)
+        """The human baseline that ranks first."""
+        return next((row for row in self.best if row.role == "baseline"), None)
 
 
 def separate_differences(best: Sequence[BestRow]) -> tuple[Difference, ...]:
     """The top found candidate against the root and every baseline, from their own intervals.
 
-    The two estimates are taken as independent, so half-widths add in quadrature. Where both sides
-    ran the same seeds a paired difference is narrower and better: give that one instead.
+    Only rows of the top candidate's rung with an interval are compared. The two estimates are
+    taken as independent, so half-widths add in quadrature. Where both sides ran the same seeds a
+    paired difference is narrower and better: give that one instead.
 
     >>> separate_differences([])
     ()
     """
-    top = next((row for row in ranked(best) if row.role == "found"), None)
-    if top is None:
+    top = next((row for row in best if row.role == "found"), None)
+    own = _estimate(top) if top else None
+    if top is None or own is None:
         return ()
     return tuple(
-        Difference(
-            name=row.name or row.genome[:8],
-            role=row.role,
-            estimate=difference(_estimate(top), _estimate(row)),
-            paired=False,
-        )
-        for row in ranked(best)
+        Difference(row.name or row.genome[:8], row.role, difference(own, theirs), paired=False)
+        for row in best
         if row.role in ("root", "baseline")
+        and row.rung == top.rung
+        and (theirs := _estimate(row)) is not None
     )
 
 
-def _estimate(row: BestRow) -> Estimate:
+def _estimate(row: BestRow) -> Estimate | None:
+    if row.low is None or row.high is None:
+        return None
     return Estimate(row.score, row.low, row.high)

@@ -25,7 +25,7 @@ from pygments.lexers import PythonLexer
 from palmette.errors import StorageError
 from palmette.records import StoredTrial
 from palmette.report import figures, summaries, verdict
-from palmette.report.data import ReportData, ranked
+from palmette.report.data import ReportData
 from palmette.report.figures.theme import DARK, LIGHT, Figure, Theme
 
 
@@ -60,7 +60,7 @@ def render(data: ReportData) -> str:
         worker_seconds=summaries.worker_seconds(data.trials),
         bars=verdict.bars(data),
         summary=verdict.summary(data),
-        board=ranked(data.best),
+        board=data.best,
         edits=summaries.edits(data.tree, summaries.failed(data.trials)),
         predicted=len(outcomes),
         held=sum(bool(held.held) for held in outcomes),
@@ -92,8 +92,7 @@ def write(data: ReportData, path: Path) -> Path:
     except OSError as error:
         half.unlink(missing_ok=True)
         raise StorageError(
-            f"the report cannot be written to {path}: {error.strerror}; "
-            "give another place with -o"
+            f"the report cannot be written to {path}: {error.strerror}; give another place with -o"
         ) from error
     return path
 
@@ -170,7 +169,9 @@ def _json(value: Any) -> Markup:
 
 def _variables(theme: Theme) -> Markup:
     return Markup(
-        " ".join(f"--{name}: {colour};" for name, colour in theme.items() if isinstance(colour, str))
+        " ".join(
+            f"--{name}: {colour};" for name, colour in theme.items() if isinstance(colour, str)
+        )
     )
 
 
@@ -181,7 +182,7 @@ def _highlighted(source: str) -> Markup:
 
 def _code_style(style: str) -> Markup:
     formatter: HtmlFormatter[str] = HtmlFormatter(style=style)
-    return Markup(formatter.get_style_defs(".code"))
+    return Markup(formatter.get_style_defs(".code"))  # type: ignore[no-untyped-call]
 
 
 def _last_trial(data: ReportData) -> StoredTrial | None:

@@ -84,7 +84,7 @@ class Mlp(nn.Module):
 '''
 
 
-@dataclass
+@dataclass(eq=False)
 class Grown:
     """A candidate with its hidden quality and its trials."""
 
@@ -120,6 +120,7 @@ def example(found: int = 60, seed: int = 0) -> ReportData:
         events=_events(clock),
         scores={t.trial: t.result.metrics["text"].score for t in trials if t.result},
         noise=noise,
+        first_noise=Noise(SIGMA, 6),
         differences=separate_differences(best),
         progress=_progress(people, trials, noise),
         verification_cost="about 22 seeds of the candidate and of each of six baselines, some "
@@ -187,7 +188,7 @@ def _child(parent: Grown, donor: Grown, number: int, rng: random.Random) -> Grow
     else:
         blocks[place] = f"{wrap}({rng.choice(LEAVES)})"
     text = f"stack({', '.join(blocks)})"
-    wobble = rng.gauss(EDITS[kind], 0.007)
+    wobble = rng.gauss(EDITS[kind], 0.004)
     expected = EDITS[kind] + rng.gauss(0, 0.002)
     return Grown(
         Candidate(
@@ -241,7 +242,8 @@ def _promoted(people: Sequence[Grown], rung: int) -> list[Grown]:
     human = [grown for grown in people if grown.candidate.role in ("root", "baseline")]
     rest = [g for g in people if g not in human and rung - 1 in g.scores]
     rest.sort(key=lambda grown: -_mean(grown.scores[rung - 1]))
-    return human + rest[: max(3, len(rest) // 4)]
+    placebo = [g for g in rest if g.candidate.role == "placebo"][:1]  # to see one on the board
+    return human + list(dict.fromkeys([*rest[: max(3, len(rest) // 4)], *placebo]))
 
 
 def _run(
@@ -362,8 +364,8 @@ def _best(people: Sequence[Grown], noise: Noise) -> list[BestRow]:
             seeds=count,
             rung=SCALE.rungs[last].name,
             role=grown.candidate.role,
-            parameters=grown.candidate.parameters,
-            flops_forward=grown.candidate.flops_forward,
+            parameters=SCALE.rungs[last].parameters,
+            flops_forward=3.8 * (grown.candidate.flops_forward or 0),
             state_bytes=grown.candidate.state_bytes,
         )
         for grown, mean, count, estimate in zip(
@@ -401,9 +403,7 @@ def _progress(
             seen.add(key)
             best = max(best, scores[key])
             luck = best_of(len(seen), root, noise)
-            points.append(
-                ProgressPoint(seconds, len(seen), best, luck.low, luck.value, luck.high)
-            )
+            points.append(ProgressPoint(seconds, len(seen), best, luck.low, luck.value, luck.high))
     return points
 
 

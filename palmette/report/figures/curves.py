@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from palmette.records import BestRow, StoredTrial
 from palmette.report import summaries
-from palmette.report.data import ReportData, ranked
+from palmette.report.data import ReportData
 from palmette.report.figures.leaderboard import label
 from palmette.report.figures.theme import Figure, Json, figure
 
@@ -19,9 +19,7 @@ def curves(data: ReportData) -> Figure | None:
     rungs = summaries.rungs(data.trials)
     if not rungs:
         return None
-    last = [
-        trial for trial in data.trials if trial.spec.rung == rungs[-1].name and _points(trial)
-    ]
+    last = [trial for trial in data.trials if trial.spec.rung == rungs[-1].name and _points(trial)]
     shown = [(row, line, _trials_of(row, last)) for row, line in _chosen(data)]
     traces = [
         _line(row, line, trial, first=number == 0)
@@ -55,7 +53,7 @@ def series(data: ReportData) -> dict[str, Json]:
 
 
 def _chosen(data: ReportData) -> list[tuple[BestRow, Json]]:
-    rows = ranked(data.best)
+    rows = data.best
     found = [row for row in rows if row.role == "found"][: len(DASHES)]
     lines: list[tuple[BestRow, Json]] = [
         (row, {"color": "@accent", "width": 2.6 if number == 0 else 1.6, "dash": DASHES[number]})

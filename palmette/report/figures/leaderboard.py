@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palmette.records import BestRow, Role
-from palmette.report.data import ReportData, ranked
+from palmette.report.data import ReportData
 from palmette.report.figures.theme import (
     MARKERS,
     ROLE_COLOURS,
@@ -23,21 +23,30 @@ ROLES: tuple[Role, ...] = ("found", "root", "baseline", "placebo")
 
 
 def leaderboard(data: ReportData) -> Figure | None:
-    """A dot and a whisker a row; the best found ones and all others. None without estimates."""
-    found = [row for row in ranked(data.best) if row.role == "found"][:MOST_FOUND]
-    rows = ranked([*found, *(row for row in data.best if row.role != "found")])
+    """A dot and a whisker a row of the highest rung: the best found ones and all others.
+
+    None without estimates.
+    """
+    highest = [row for row in data.best if row.rung == data.best[0].rung]
+    found = [row for row in highest if row.role == "found"][:MOST_FOUND]
+    rows = sorted(
+        [*found, *(row for row in highest if row.role != "found")], key=lambda row: -row.score
+    )
     if not rows:
         return None
-    places = {number: row for number, row in enumerate(rows)}
+    places = dict(enumerate(rows))
     traces = [
         _dots(role, {n: row for n, row in places.items() if row.role == role}) for role in ROLES
     ]
     return figure(
         "leaderboard",
-        f"Shrunken estimates with 95 % intervals of {len(rows)} genomes",
+        f"Shrunken estimates with 95 % intervals of {len(rows)} genomes at rung {rows[0].rung}",
         [trace for trace in traces if trace["x"]],
         130 + 27 * len(rows),
-        xaxis={"title": {"text": "score, shrunken, 95 % interval"}, "zeroline": False},
+        xaxis={
+            "title": {"text": f"shrunken score at rung {escaped(rows[0].rung)}, 95 % interval"},
+            "zeroline": False,
+        },
         yaxis={
             "tickvals": list(places),
             "ticktext": [label(row) for row in rows],
@@ -45,7 +54,7 @@ def leaderboard(data: ReportData) -> Figure | None:
             "showgrid": False,
             "zeroline": False,
         },
-        shapes=_reference_lines(data),
+        shapes=_reference_lines(rows),
         hovermode="closest",
     )
 
@@ -67,8 +76,8 @@ def _dots(role: Role, rows: dict[int, BestRow]) -> Json:
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [row.high - row.score for row in held],
-            "arrayminus": [row.score - row.low for row in held],
+            "array": [0 if row.high is None else row.high - row.score for row in held],
+            "arrayminus": [0 if row.low is None else row.score - row.low for row in held],
             "color": colour,
             "thickness": 1.6,
             "width": 0,
@@ -80,19 +89,23 @@ def _dots(role: Role, rows: dict[int, BestRow]) -> Json:
 
 
 def _hover(row: BestRow) -> str:
+    known = row.low is not None and row.high is not None
+    interval = f"[{row.low:.4f}, {row.high:.4f}]" if known else "(no interval: no repeated seeds)"
     bits = f", {row.bits_per_byte:.3f} bits per byte" if row.bits_per_byte is not None else ""
     return lines(
         [
             f"<b>{label(row)}</b> ({row.role})",
-            f"score {row.score:.4f} [{row.low:.4f}, {row.high:.4f}]{bits}",
+            f"score {row.score:.4f} {interval}{bits}",
             f"before shrinking {row.raw_score:.4f}; seeds {row.seeds}, rung {escaped(row.rung)}",
             wrapped(row.expression),
         ]
     )
 
 
-def _reference_lines(data: ReportData) -> list[Json]:
-    lines_at = [(data.root, "@ink"), (data.best_baseline, "@baseline")]
+def _reference_lines(rows: Sequence[BestRow]) -> list[Json]:
+    roles: tuple[Role, ...] = ("root", "baseline")
+    first = [next((row for row in rows if row.role == role), None) for role in roles]
+    lines_at = zip(first, (ROLE_COLOURS[role] for role in roles), strict=True)
     return [
         {
             "type": "line",

@@ -22,15 +22,19 @@ def predictions(data: ReportData) -> Figure | None:
         return None
     kinds = sorted({outcome.row.edit or "unnamed" for outcome in held})
     traces = [_diagonal(held), *(_marks(kind, number, held) for number, kind in enumerate(kinds))]
-    if data.noise:
-        traces.insert(0, _band(held, 1.96 * math.sqrt(2) * data.noise.deviation))
+    if data.first_noise:
+        traces.insert(0, _band(held, 1.96 * math.sqrt(2) * data.first_noise.deviation))
     true = sum(bool(outcome.held) for outcome in held)
     return figure(
         "predictions",
         f"{true} of {len(held)} predictions held the measured change in their interval",
         traces,
         430,
-        xaxis={"title": {"text": "predicted change of the score"}, "tickformat": "+.3f"},
+        xaxis={
+            "title": {"text": "predicted change of the score"},
+            "tickformat": "+.3f",
+            "range": list(_span(held)),
+        },
         yaxis={"title": {"text": "measured change"}, "tickformat": "+.3f"},
         hovermode="closest",
     )
@@ -38,7 +42,7 @@ def predictions(data: ReportData) -> Figure | None:
 
 def _span(held: list[summaries.Outcome]) -> tuple[float, float]:
     centres = [outcome.prediction.change for outcome in held if outcome.prediction]
-    margin = 0.1 * (max(centres) - min(centres)) or 0.01
+    margin = 0.25 * (max(centres) - min(centres)) or 0.01
     return min(centres) - margin, max(centres) + margin
 
 

@@ -16,8 +16,8 @@ from palmette.report.figures.theme import Figure, Json, escaped, figure, short
 
 
 def rates(data: ReportData) -> tuple[Figure, ...]:
-    """A figure for every rung with a finished trial; seeds are averaged."""
-    found = (_rung(data, rung.name, number) for number, rung in enumerate(summaries.rungs(data.trials)))
+    """A figure for every rung at which two rates or more finished; seeds are averaged."""
+    found = (_rung(data, rung.name, n) for n, rung in enumerate(summaries.rungs(data.trials)))
     return tuple(made for made in found if made)
 
 
@@ -27,7 +27,8 @@ def _rung(data: ReportData, rung: str, number: int) -> Figure | None:
         spec = trial.spec
         if spec.rung == rung and spec.replica == 0 and trial.trial in data.scores:
             measured[spec.genome][spec.learning_rate].append(data.scores[trial.trial])
-    if not measured:
+    tried = sorted({rate for held in measured.values() for rate in held})
+    if len(tried) < 2:
         return None
     named = {row.genome: row.name or short(row.genome) for row in data.tree if row.replica == 0}
     styles = series(data)
@@ -36,14 +37,14 @@ def _rung(data: ReportData, rung: str, number: int) -> Figure | None:
         styles[top] = {"color": "@accent", "width": 2.8}
     others = [genome for genome in measured if genome not in styles]
     traces = [
-        _line(measured[genome], named.get(genome, short(genome)), style, number == 0)
+        _line(measured[genome], named.get(genome, short(genome)), style)
         for genome, style in (
             *((genome, {"color": "@line", "width": 1}) for genome in others),
             *((genome, style) for genome, style in styles.items() if genome in measured),
         )
     ]
     for trace in traces[: len(others)]:
-        trace |= {"showlegend": False, "opacity": 0.6}
+        trace["opacity"] = 0.6
     return figure(
         f"rates-{number + 1}",
         f"Score against learning rate at rung {rung}, {len(measured)} genomes",
@@ -54,7 +55,7 @@ def _rung(data: ReportData, rung: str, number: int) -> Figure | None:
         xaxis={
             "type": "log",
             "title": {"text": "learning rate"},
-            "tickvals": sorted({rate for held in measured.values() for rate in held}),
+            "tickvals": tried,
             "tickformat": "~g",
         },
         yaxis={"title": {"text": "score"}, "tickformat": ".2f"},
@@ -63,13 +64,12 @@ def _rung(data: ReportData, rung: str, number: int) -> Figure | None:
     )
 
 
-def _line(held: dict[float, list[float]], name: str, line: Json, legend: bool) -> Json:
+def _line(held: dict[float, list[float]], name: str, line: Json) -> Json:
     ordered = sorted(held)
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "name": escaped(name),
-        "showlegend": legend,
         "x": ordered,
         "y": [fmean(held[rate]) for rate in ordered],
         "line": line,

@@ -22,7 +22,7 @@ from palmette.report.figures.theme import (
 
 Key = tuple[str, int]  # genome, replica
 GROUND = -0.13  # where the baselines stand, below the fan
-PLACEBOS = -0.25
+PLACEBOS = -0.27
 
 
 def tree(data: ReportData) -> Figure | None:
@@ -33,21 +33,25 @@ def tree(data: ReportData) -> Figure | None:
     grown = [row for row in data.tree if row.role in ("root", "found") or _parent(row)]
     polar = fan({_key(row): _parent(row) for row in grown}, _key(root))
     places = {key: point(*at) for key, at in polar.items()} | _grounded(data.tree, polar)
+    widest = max(0.5, *(abs(x) for x, _ in places.values()))
+    highest = max(0.5, *(y for _, y in places.values()))
     top = data.top.genome if data.top else None
     lineage = {(step.row.genome, 0) for step in summaries.ancestry(data.tree, top or "")}
     traces = [
         *_edges(grown, polar, lineage),
         _grafts(grown, polar),
-        *_nodes(data, places, {rung.name: n for n, rung in enumerate(summaries.rungs(data.trials))}),
+        *_nodes(
+            data, places, {rung.name: n for n, rung in enumerate(summaries.rungs(data.trials))}
+        ),
     ]
     return figure(
         "tree",
         f"Search tree of {len(data.tree)} candidates grown from {root.name or short(root.genome)}",
-        [trace for trace in traces if trace["x"]],
-        620,
+        [trace for trace in (*traces, *_legend(traces)) if trace["x"]],
+        640,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis={"visible": False, "range": [-1.08, 1.08], "fixedrange": False},
-        yaxis={"visible": False, "range": [-0.33, 1.07]},
+        xaxis={"visible": False, "range": [-1.06 * widest, 1.06 * widest]},
+        yaxis={"visible": False, "range": [PLACEBOS - 0.06, 1.1 * highest]},
         legend={"y": 0, "yanchor": "top", "x": 0.5, "xanchor": "center", "itemsizing": "constant"},
         coloraxis=_colours(data.tree),
         annotations=_names(data, places, top),
@@ -81,7 +85,7 @@ def _edges(
     drawn: dict[bool, list[Point | None]] = {False: [], True: []}
     for row in rows:
         parent = _parent(row)
-        if parent in polar and _key(row) != parent:
+        if parent is not None and parent in polar and _key(row) != parent:
             marked = _key(row) in lineage and parent in lineage
             drawn[marked] += [*branch(polar[parent], polar[_key(row)]), None]
     return [
@@ -120,9 +124,7 @@ def _nodes(data: ReportData, places: Mapping[Key, Point], order: Mapping[str, in
     for role in ("found", "placebo", "baseline", "root"):
         for scored in (True, False):
             rows = [
-                row
-                for row in data.tree
-                if row.role == role and (row.score is not None) is scored
+                row for row in data.tree if row.role == role and (row.score is not None) is scored
             ]
             for failed in (False, True):
                 held = [row for row in rows if (_key(row) in dead and not scored) is failed]
@@ -158,12 +160,28 @@ def _markers(
         "type": "scatter",
         "mode": "markers",
         "name": role + state,
+        "showlegend": False,
         "x": [places[_key(row)][0] for row in rows],
         "y": [places[_key(row)][1] for row in rows],
         "marker": marker,
         "customdata": [row.genome for row in rows],
         "hovertemplate": "%{text}<extra></extra>",
     }
+
+
+def _legend(traces: Sequence[Json]) -> list[Json]:
+    """An entry for each kind of marker that was drawn; coloured markers cannot stand for one."""
+    entries = []
+    for trace in traces:
+        if trace["mode"] == "markers" and trace["x"]:
+            marker = {**trace["marker"], "size": 10}
+            if marker.pop("coloraxis", None):
+                marker |= {"color": "@soft"}
+            entries.append(
+                {**trace, "x": [None], "y": [None], "marker": marker, "showlegend": True}
+                | {"text": None, "customdata": None}
+            )
+    return entries
 
 
 def _size(row: TreeRow, order: Mapping[str, int]) -> int:
@@ -232,13 +250,17 @@ def _colours(tree: Sequence[TreeRow]) -> Json:
 
 
 def _names(data: ReportData, places: Mapping[Key, Point], top: str | None) -> list[Json]:
-    named = [row for row in data.tree if row.role in ("root", "baseline")]
-    labels = [(row, escaped(row.name or short(row.genome)), -16) for row in named]
-    labels += [
-        (row, f"<b>{short(row.genome)}</b>", 20)
-        for row in data.tree
-        if row.genome == top and row.role == "found"
+    """The names of root and baselines below their marks, the top candidate's hash above it."""
+    named = [row for row in data.tree if row.role == "baseline"]
+    labels = [
+        (row, escaped(row.name or short(row.genome)), -18 if number // 2 % 2 == 0 else -31)
+        for number, row in enumerate(named)  # neighbours on two heights, or they would collide
     ]
+    for row in data.tree:
+        if row.role == "root":
+            labels.append((row, escaped(row.name or short(row.genome)), -20))
+        elif row.genome == top and row.role == "found":
+            labels.append((row, f"<b>{short(row.genome)}</b>", 22))
     return [
         {
             "x": places[_key(row)][0],
@@ -246,7 +268,9 @@ def _names(data: ReportData, places: Mapping[Key, Point], top: str | None) -> li
             "yshift": shift,
             "text": text,
             "showarrow": False,
-            "font": {"size": 12 if shift < 0 else 13, "color": "@soft" if shift < 0 else "@accent"},
+            "bgcolor": "@paper",
+            "borderpad": 1,
+            "font": {"size": 12, "color": "@soft" if shift < 0 else "@accent"},
         }
         for row, text, shift in labels
     ]
