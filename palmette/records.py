@@ -310,3 +310,61 @@ class ProposerRow(Record):
 
     name: str
     summary: str
+
+
+class SampleRow(Record):
+    """`sample`."""
+
+    genome: str
+    expression: str
+
+
+class PartRow(Record):
+    """Parameters of a part of a model, all of its copies together."""
+
+    part: str
+    parameters: int
+
+
+class LineageRow(Record):
+    """One step from the root to a genome: what was done to get there and how it scored."""
+
+    genome: str
+    expression: str
+    name: str | None
+    edit_text: str | None
+    score: float | None  # at the first rung
+
+
+class ShowRow(Record):
+    """`show`: a genome at a size. `state_bytes` is by length, in closed form."""
+
+    genome: str
+    expression: str
+    name: str | None
+    diagram: str
+    parameters: int
+    fits: bool  # within 2 % of the size that was asked for
+    width: int
+    depth: int
+    vocabulary: int
+    parts: tuple[PartRow, ...]
+    flops_forward: float  # per token at `length`
+    length: int
+    state_bytes: dict[int, int]
+    lineage: tuple[LineageRow, ...]  # from the root; empty for a genome that no campaign holds
+
+
+class FileRow(Record):
+    """`report`, `export`: a file that was written."""
+
+    file: str
+    what: str
+
+
+class DoctorRow(Record):
+    """`doctor`: one thing that was looked at. `grow` runs if nothing is `broken`."""
+
+    check: str
+    state: Literal["fine", "missing", "broken"]  # `missing` does not keep `grow` from running
+    detail: str

@@ -1,0 +1,80 @@
+"""The command line: every file of this folder that has no underscore in front is a command.
+
+A command is a function with the file's name (`list_` in `list.py`, which Python would shadow); its
+arguments and docstring are what `--help` shows. Only the command that runs is imported.
+
+Exit codes: 0 done; 1 done, and the answer is no; 2 the user's mistake, told in a sentence; 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+import palmette
+from palmette.errors import UserError
+
+
+class Commands(TyperGroup):
+    """The commands of the folder, found by name; a user's mistake ends in a sentence and a 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in alphabetical order."""
+        modules = pkgutil.iter_modules(__path__)
+        return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, imported now; None if there is no such file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        function = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        single = typer.Typer(add_completion=False)
+        single.command(cmd_name)(function)
+        return typer.main.get_command(single)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Runs a command; see the module's exit codes."""
+        try:
+            return super().main(*arguments, **options)
+        except UserError as error:
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console.print(Text(f"palmette: {error}", style="red"))
+            sys.exit(2)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a fault of ours is best reported as Python prints it
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"palmette {palmette.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _palmette(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop."),
+    ] = False,
+) -> None:
+    """Discovers neural architectures, proves that a discovery is real, explains it, ships it."""
+
+
+def main() -> None:
+    """The entry point of the `palmette` script."""
+    app(prog_name="palmette")

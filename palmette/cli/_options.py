@@ -1,0 +1,31 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+Form: TypeAlias = Literal["table", "json"]
+
+STORAGE = "sqlite:///palmette.db"
+
+StorageOption = Annotated[
+    str, typer.Option("--storage", metavar="URL", help="The store, as a SQLAlchemy URL.")
+]
+CampaignOption = Annotated[
+    str | None,
+    typer.Option("--campaign", metavar="NAME", help="Which campaign; the last one if not given."),
+]
+FormatOption = Annotated[Form, typer.Option("--format", "-f", help="How to print.")]
+GenomeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENOME",
+        help="An expression such as 'stack(pre(lin()), pre(glu()))', a .genome file, a name of "
+        "the atlas, 'best', or the first 6 or more digits of a hash in the store.",
+    ),
+]
+ParametersOption = Annotated[
+    int, typer.Option("--params", min=1, help="The size: all trainable parameters.")
+]

@@ -1,0 +1,99 @@
+"""What a user means by GENOME."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from palmette.cli._store import reading, scale_of
+from palmette.errors import UnknownNameError, UserError
+from palmette.grammar.genome import Genome
+from palmette.model import atlas
+from palmette.model.parse import parse
+from palmette.records import Candidate
+from palmette.search.winner import winner
+from palmette.store import Store
+
+SHORTEST = 6  # digits of a hash
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A genome, and the name under which it was asked for or under which the store knows it."""
+
+    genome: Genome
+    name: str | None = None
+
+
+def resolve(text: str, storage: str, campaign: str | None) -> Resolved:
+    """The genome that a text names, tried in this order.
+
+    An expression (it has a parenthesis), a `.genome` file, a name of the atlas, `best` (of the
+    campaign), the first 6 or more digits of a hash that one genome in the store has.
+
+    Raises `UserError` for anything else, with what was meant, perhaps.
+    """
+    if "(" in text:
+        return Resolved(parse(text))
+    if text.endswith(".genome"):
+        return _file(Path(text))
+    if re.search(r"\.py(:\w+)?$", text):
+        raise UserError(
+            f"{text}: a layer or model from a file of yours follows with the gates; it is not in "
+            "this version. Give an expression, a .genome file or a name (`palmette list atlas`)"
+        )
+    if text in atlas.names():
+        return Resolved(atlas.load(text), text)
+    if text == "best":
+        return _best(storage, campaign)
+    if re.fullmatch(r"[0-9a-fA-F]+", text):
+        return _hash(text.lower(), storage, campaign)
+    raise UnknownNameError("genome", text, [*atlas.names(), "best"])
+
+
+def _file(path: Path) -> Resolved:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"cannot read the genome file {path}: {reason}; name another") from error
+    return Resolved(parse(text), path.name.removesuffix(".genome"))
+
+
+def _best(storage: str, campaign: str | None) -> Resolved:
+    with reading(storage, campaign) as stored:
+        found = winner(stored, scale_of(stored))
+        if found is None:
+            raise UserError(
+                f"campaign {stored.config.name!r} has not found a genome yet; go on with "
+                "`palmette grow`, or name one of the atlas (`palmette list atlas`)"
+            )
+    return Resolved(parse(found.expression), found.name)
+
+
+def _hash(digits: str, storage: str, campaign: str | None) -> Resolved:
+    if len(digits) < SHORTEST:
+        raise UserError(f"a hash wants {SHORTEST} digits or more, got {digits!r}; give more of it")
+    found = {
+        candidate.genome: candidate
+        for candidate in _candidates(storage, campaign)
+        if candidate.genome.startswith(digits)
+    }
+    if not found:
+        raise UserError(
+            f"no genome in the store {storage} begins with {digits!r}; see `palmette tree`"
+        )
+    if len(found) > 1:
+        lines = [f"  {hash[: len(digits) + 6]}  {found[hash].expression}" for hash in sorted(found)]
+        raise UserError(
+            f"{len(found)} genomes begin with {digits!r}; give more digits:\n" + "\n".join(lines)
+        )
+    (candidate,) = found.values()
+    return Resolved(parse(candidate.expression), candidate.name)
+
+
+def _candidates(storage: str, campaign: str | None) -> list[Candidate]:
+    with Store(storage, create=False) as store:
+        names = store.campaigns() if campaign is None else [campaign]
+        return [c for name in names for c in store.campaign(name).candidates() if not c.replica]
