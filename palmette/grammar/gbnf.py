@@ -11,7 +11,7 @@ from __future__ import annotations
 from palmette.grammar.language import Language
 from palmette.grammar.levels import Levels, title
 from palmette.grammar.node import Node, fields_of
-from palmette.grammar.types import NO_EFFECTS, Child, Effects, Knob, Sort, literal
+from palmette.grammar.types import NO_EFFECTS, Child, Effects, Sort, literal
 
 
 def gbnf(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> str:
@@ -23,9 +23,9 @@ def gbnf(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> str:
     rules = {"root": _rule_name(title((sort, NO_EFFECTS), depth))}
     for (want, level), classes in levels.places.items():
         place = _rule_name(title(want, level))
-        rules[place] = " | ".join(f"{cls.name}-{place}" for cls in classes)
+        rules[place] = " | ".join(_rule_name(f"{cls.name}-{place}") for cls in classes)
         for cls in classes:
-            rules[f"{cls.name}-{place}"] = _call(levels, cls, want[1], level - 1, rules)
+            rules[_rule_name(f"{cls.name}-{place}")] = _call(levels, cls, want[1], level - 1, rules)
     return "".join(f"{name} ::= {body}\n" for name, body in rules.items())
 
 
@@ -33,16 +33,20 @@ def _call(
     levels: Levels, cls: type[Node], required: Effects, below: int, rules: dict[str, str]
 ) -> str:
     """The body of a rule for one class; adds the rules of its knobs to `rules`."""
-    parts: list[str] = []  # each with the comma that it needs
+    ways: list[list[str]] = [[]]  # of writing what goes by place, each part with its comma
     knobs: list[tuple[str, bool]] = []  # rule, and whether it may be left out
     for name, spec in fields_of(cls).items():
         if isinstance(spec, Child):
             want = (spec.sort, required | spec.requires)
             kid = _rule_name(title(want, below))
-            if spec.many and levels.possible(want, below):
-                parts += _several(kid, spec, first=not parts)
-            elif not spec.many:
-                parts.append(kid if not parts else f'", " {kid}')
+            if not spec.many:
+                ways = [[*way, _next(way, kid)] for way in ways]
+                continue
+            empty = ways if not spec.least else []
+            least, most = max(spec.least, 1) - 1, spec.most - 1  # beyond the first
+            rest = f'(", " {kid}){{{least},{most}}}'
+            filled = ways if levels.possible(want, below) else []
+            ways = [*empty, *([*way, _next(way, kid), rest] for way in filled)]
             continue
         values = [literal(c) for c in spec.allowed(required) if c != spec.absent]
         if not values:
@@ -51,33 +55,32 @@ def _call(
         choices = " | ".join(f'"{value}"' for value in values)
         rules[rule] = choices if spec.positional else f'"{name}=" ({choices})'
         if spec.positional:
-            parts.append(rule if not parts else f'", " {rule}')
+            ways = [[*way, _next(way, rule)] for way in ways]
         else:
             knobs.append((rule, spec.absent in spec.allowed(required)))
-    tail = _after_comma(knobs) if parts else _from_the_start(knobs)
-    return " ".join([f'"{cls.name}("', *parts, *([tail] if tail else []), '")"'])
+    return " | ".join(
+        " ".join([f'"{cls.name}("', *way, *tail, '")"'])
+        for way in ways
+        for tail in [_after_comma(knobs) if way else _from_the_start(knobs)]
+    )
 
 
-def _several(kid: str, spec: Child, first: bool) -> list[str]:
-    """Between `least` and `most` children; without an argument before them, the first is bare."""
-    if not first:
-        return [f'(", " {kid}){{{spec.least},{spec.most}}}']
-    assert spec.least >= 1, "a field that may be empty needs an argument before it"
-    return [kid, f'(", " {kid}){{{spec.least - 1},{spec.most - 1}}}']
+def _next(before: list[str], rule: str) -> str:
+    return f'", " {rule}' if before else rule
 
 
-def _after_comma(knobs: list[tuple[str, bool]]) -> str:
-    return " ".join(f'(", " {rule})?' if free else f'", " {rule}' for rule, free in knobs)
+def _after_comma(knobs: list[tuple[str, bool]]) -> list[str]:
+    return [f'(", " {rule})?' if free else f'", " {rule}' for rule, free in knobs]
 
 
-def _from_the_start(knobs: list[tuple[str, bool]]) -> str:
+def _from_the_start(knobs: list[tuple[str, bool]]) -> list[str]:
     """Knobs of a node without other arguments: whichever comes first has no comma."""
     ways = []
     for number, (rule, free) in enumerate(knobs):
-        ways.append(" ".join([rule, _after_comma(knobs[number + 1 :])]).strip())
+        ways.append(" ".join([rule, *_after_comma(knobs[number + 1 :])]))
         if not free:
-            return f"({' | '.join(ways)})"
-    return f"({' | '.join(ways)})?" if ways else ""
+            return [f"({' | '.join(ways)})"]
+    return [f"({' | '.join(ways)})?"] if ways else []
 
 
 def _rule_name(title: str) -> str:

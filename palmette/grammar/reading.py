@@ -177,6 +177,8 @@ class Reader:
         """The numbers that come first; takes them off the arguments."""
         held: dict[str, Value] = {}
         for name, spec in _specs(cls, positional=True).items():
+            if any(keyword.arg == name for keyword in call.keywords):
+                continue  # reported with the knobs
             if not arguments or isinstance(arguments[0], ast.Call):
                 wanted = " or ".join(map(literal, spec.choices))
                 self._fault(call, f"{cls.name} wants {name} first, a number: {wanted}")
@@ -218,9 +220,10 @@ class Reader:
     def _children(
         self, call: ast.Call, cls: type[Node], arguments: list[ast.expr], required: Effects
     ) -> list[Node | None]:
-        if problem := rules.wrong_number(cls, len(arguments)):
-            self._fault(call, problem)
         specs = [spec for spec in fields_of(cls).values() if isinstance(spec, Child)]
+        named = any(isinstance(fields_of(cls).get(k.arg or ""), Child) for k in call.keywords)
+        if not named and (problem := rules.wrong_number(cls, len(arguments))):
+            self._fault(call, problem)
         spare = len(arguments) - sum(not spec.many for spec in specs)
         places = [spec for spec in specs for _ in range(spare if spec.many else 1)]
         found = []

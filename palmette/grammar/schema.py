@@ -18,9 +18,8 @@ from palmette.grammar import rules
 from palmette.grammar.language import Language, Want
 from palmette.grammar.levels import Levels, title
 from palmette.grammar.node import Node, fields_of
+from palmette.grammar.reading import DEEPEST
 from palmette.grammar.types import NO_EFFECTS, Child, Effects, Knob, Sort, Value
-
-DEEPEST = 64  # nodes from the root to a leaf
 
 
 def to_json(node: Node) -> dict[str, Any]:
@@ -179,20 +178,22 @@ class _Reader:
         if name not in data and spec.absent is None:
             self.fault(path, f"{cls.name} needs {name}, one of {list(spec.choices)}")
             return
-        given = data.get(name, None if spec.absent is None else _plain(spec.absent))
-        # JSON does not tell 4.0 from 4, and a ratio is the string that `to_json` writes.
-        number = int(given) if isinstance(given, float) and given.is_integer() else given
-        ratios = {str(choice): choice for choice in spec.choices if isinstance(choice, Fraction)}
-        value = ratios.get(number, "") if isinstance(number, str) and ratios else number
-        if ratios and not isinstance(number, str):
-            value = None
-        problem = rules.wrong_value(cls, name, value, rules.shown(given), required)
-        self.fault(path, problem)
+        given = data.get(name, spec.absent)
+        value = _meant(spec, given)
+        self.fault(path, rules.wrong_value(cls, name, value, rules.shown(given), required))
         held[name] = rules.choice(spec, value)
 
     def fault(self, path: str, problem: str | None) -> None:
         if problem:
             self.faults.append(Fault(0, 0, f"{path}: {problem}"))
+
+
+def _meant(spec: Knob, given: object) -> object:
+    """A knob's value from JSON, where a ratio is a string and 4.0 is the same as 4."""
+    ratios = {str(choice): choice for choice in spec.choices if isinstance(choice, Fraction)}
+    if isinstance(given, str):
+        return ratios.get(given, given)
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 def _kind(data: object) -> str:

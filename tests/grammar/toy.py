@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 from typing import ClassVar
 
+from hypothesis import strategies as st
+
+from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, child, children, count, knob, node
-from palmette.grammar.types import Effect, Effects, Sort
+from palmette.grammar.sample import sample_genome
+from palmette.grammar.types import NO_EFFECTS, Effect, Effects, Sort
 
 
 @node
@@ -36,18 +41,16 @@ class Seq(Node):
     parts: tuple[Node, ...] = children(Sort.CORE, least=1, most=6, meaning="in this order")
 
     def simplified(self) -> Node:
-        if len(self.parts) == 1:
-            return self.parts[0]
         flat: list[Node] = []
         for part in self.parts:
             flat += part.parts if isinstance(part, Seq) else (part,)
         fused: list[Node] = []
         for part in flat:
-            if fused and part in (fused[-1], *fused[-1].nodes()[:1]) and _is_run(fused[-1], part):
-                fused[-1] = Stack(pattern=(part,))
+            if fused and _pattern(fused[-1]) == _pattern(part):
+                fused[-1] = Stack(pattern=_pattern(part))
             else:
                 fused.append(part)
-        return Seq(parts=tuple(fused))
+        return Seq(parts=tuple(fused)) if len(fused) > 1 else fused[0]
 
 
 @node
@@ -171,10 +174,17 @@ class Mirror(Node):
     breaks: ClassVar[Effects] = frozenset({Effect.CAUSAL, Effect.STREAMABLE})
 
 
-def _is_run(before: Node, part: Node) -> bool:
-    return before == part or before == Stack(pattern=(part,))
+def _pattern(part: Node) -> tuple[Node, ...]:
+    return part.pattern if isinstance(part, Stack) else (part,)
 
 
 TOY = Language(
     (LM, Classify, Seq, Stack, Repeat, Pre, Par, Gate, Route, Lin, Glu, Conv, Attn, Mirror)
 )
+
+seeds = st.integers(min_value=0, max_value=2**32)
+
+
+def sampled(seed: int, required: Effects = NO_EFFECTS) -> Genome:
+    """The toy genome of a seed."""
+    return sample_genome(TOY, random.Random(seed), required=required)
