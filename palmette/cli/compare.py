@@ -21,7 +21,7 @@ from palmette.search.grow import Update
 from palmette.search.grow import grow as run
 from palmette.search.start import Plan, open_comparison, prepare
 from palmette.store import Store
-from palmette.train.machine import commit
+from palmette.cli._commit import commit
 from palmette.train.pool import Pool
 
 

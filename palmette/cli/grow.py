@@ -19,7 +19,8 @@ from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.store import Store
-from palmette.train.machine import commit
+from palmette.tasks import Corpus
+from palmette.cli._commit import commit
 from palmette.train.pool import Pool
 
 MEMORY_LIMIT = 1 << 30  # bytes of one worker
@@ -75,7 +76,7 @@ def grow(
     _check_output(output)
     ground = prepare(plan)
     if ground.corpus is not None:
-        console.print(f"text: {ground.corpus.describe()}", highlight=False)
+        console.print(_described(ground.corpus), highlight=False)
     with Store(storage) as store:
         stored = open_campaign(store, ground)
         with stored.lease("grow") as lease:
@@ -100,6 +101,15 @@ def grow(
             report = write_report(stored, output / "report.html")
             exported = export_best(stored, ground.scale, output)
     console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
+
+
+def _described(corpus: Corpus) -> str:
+    size = sum(corpus.sizes.values()) / 1e6
+    skipped = f", {corpus.skipped} files that are not text left out" if corpus.skipped else ""
+    return (
+        f"text: {corpus.origin}, {corpus.documents:,} documents, {size:.1f} MB{skipped} "
+        f"(sha256 {corpus.sha256[:12]})"
+    )
 
 
 def _check_output(output: Path) -> None:

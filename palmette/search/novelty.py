@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from palmette.grammar.genome import Genome
 from palmette.ladder.scales import Scale
-from palmette.model import cost, fingerprint, fit, twins
-from palmette.model.fit import Fit
+from palmette.model import Fit, cost, fit
+from palmette.model.fingerprint import Fingerprint, fingerprint, twins
 from palmette.search.archive import Entry, hashes
 
 
@@ -29,7 +30,7 @@ class Screen:
 
     def fit(self, genome: Genome, rung: int = 0) -> Fit:
         """The size of a genome at a rung."""
-        return fit(genome, self.scale.rungs[rung].parameters, self.vocabulary, self.context)
+        return _fit(genome, self.scale.rungs[rung].parameters, self.vocabulary, self.context)
 
     def flops(self, genome: Genome) -> float:
         """Forward FLOPs a token at the first rung."""
@@ -49,8 +50,19 @@ class Screen:
                 return "does not fit"
         if self.flops(genome) > self.scale.flops_limit * self.reference_flops:
             return "too costly"
-        own = fingerprint(genome)
+        own = fingerprint_of(genome)
         if not np.isfinite(own).all():
             return "not finite"
         others = (e.candidate.fingerprint for e in entries if e.candidate.replica == 0)
         return "twin" if any(twins(own, other) for other in others if other) else None
+
+
+@lru_cache(maxsize=8192)
+def fingerprint_of(genome: Genome) -> Fingerprint:
+    """The outputs that tell functional twins, computed once a genome."""
+    return fingerprint(genome)
+
+
+@lru_cache(maxsize=8192)
+def _fit(genome: Genome, parameters: int, vocabulary: int, context: int) -> Fit:
+    return fit(genome, parameters, vocabulary, context)

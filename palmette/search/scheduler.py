@@ -15,12 +15,12 @@ from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.ladder.halving import next_promotion
 from palmette.ladder.results import Ascent, score_at, wanted_specs
-from palmette.model import cost, fingerprint
+from palmette.model import cost
 from palmette.records import Candidate, Event, StoredTrial
 from palmette.search.archive import Archive, Entry
 from palmette.search.book import Book
 from palmette.search.budget import Budget
-from palmette.search.novelty import Screen
+from palmette.search.novelty import Screen, fingerprint_of
 from palmette.search.proposers import Proposal, Proposer
 from palmette.search.timing import CLOSING_SECONDS, Timing
 
@@ -215,5 +215,5 @@ def describe(genome: Genome, screen: Screen) -> Candidate:
         parameters=figures.parameters,
         flops_forward=figures.flops_forward,
         state_bytes=figures.state_bytes,
-        fingerprint=fingerprint(genome),
+        fingerprint=fingerprint_of(genome),
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 
-from palmette.grammar.edit import Edited, edit, graft
+from palmette.grammar.edit import Edited, Kind, edit, graft
+from palmette.grammar.genome import Genome
 from palmette.search.archive import Archive, Entry
 from palmette.search.proposers._base import Proposal, Proposer
 
 TOURNAMENT = 3
 GRAFT_SHARE = 0.2
-KINDS = {"tune": 6, "replace": 3, "insert": 2, "wrap": 2, "prune": 2, "split": 1}
+KINDS: dict[Kind, int] = {"tune": 6, "replace": 3, "insert": 2, "wrap": 2, "prune": 2, "split": 1}
 """The odds of each kind of edit; kinds that are possible nowhere in the parent drop out."""
 
 
@@ -28,21 +29,19 @@ class Evolution(Proposer):
         """A child of this island: an edited or grafted tournament winner."""
         parent = archive.tournament(archive.living(island), TOURNAMENT, rng)
         donor = self._donor(archive, island, rng)
+        parents: tuple[str, ...] = (parent.candidate.genome,)
         if donor is not None and rng.random() < GRAFT_SHARE:
             edited = graft(parent.genome.root, donor.genome.root, archive.language, rng)
             parents = (parent.candidate.genome, donor.candidate.genome)
         else:
-            edited = _one_edit(parent, archive, rng)
-            parents = (parent.candidate.genome,)
+            edited, donor = _one_edit(parent, archive, rng), None
         prediction = archive.predict(edited.kind)
         return Proposal(
-            genome=edited.genome,
+            genome=Genome(edited.node),
             parents=parents,
             edit=edited.kind,
             edit_text=edited.text,
-            motivation=_motivation(parent, island, edited.kind, prediction.observations, donor)
-            if len(parents) == 2
-            else _motivation(parent, island, edited.kind, prediction.observations, None),
+            motivation=_motivation(parent, island, edited.kind, prediction.observations, donor),
             prediction=prediction,
         )
 

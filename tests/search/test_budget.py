@@ -1,0 +1,27 @@
+import pytest
+
+from palmette.errors import UserError
+from palmette.search.budget import Budget
+
+
+@pytest.mark.parametrize(
+    ("text", "genomes", "seconds"),
+    [
+        ("10m", None, 600),
+        ("90s", None, 90),
+        ("60genomes", 60, None),
+        ("1 genome", 1, None),
+        ("2h", None, 7200),
+    ],
+)
+def test_budgets(text, genomes, seconds):
+    budget = Budget.parse(text)
+    assert (budget.genomes, budget.seconds) == (genomes, seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ten", "10", "-5m", "0genomes", "1.5genomes", "1e9m", "10 minutes"]
+)
+def test_what_is_no_budget_says_what_one_is(text):
+    with pytest.raises(UserError, match="a budget is a time such as 10m"):
+        Budget.parse(text)
