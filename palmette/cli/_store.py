@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from palmette.errors import UserError
+from palmette.errors import StorageError, UserError
 from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.store import Campaign, Store
@@ -19,6 +19,29 @@ def reading(storage: str, campaign: str | None) -> Iterator[Campaign]:
     """
     with Store(storage, create=False) as store:
         yield store.latest() if campaign is None else store.campaign(campaign)
+
+
+@contextmanager
+def holding(genome: str, storage: str, campaign: str | None) -> Iterator[Campaign | None]:
+    """The campaign that has a genome (hash) as its candidate, the last one made if several have.
+
+    None if none has, or if there is no store: a genome can be looked at without one.
+    """
+    if not Store.exists(storage):
+        if campaign is not None:
+            raise StorageError(f"there is no store at {storage} to hold campaign {campaign!r}")
+        yield None
+        return
+    with Store(storage, create=False) as store:
+        names = store.campaigns() if campaign is None else [campaign]
+        found = [stored for name in names if (stored := _has(store.campaign(name), genome))]
+        yield found[-1] if found else None
+
+
+def _has(campaign: Campaign, genome: str) -> Campaign | None:
+    if campaign.config.kind != "grow":
+        return None
+    return campaign if any(c.genome == genome for c in campaign.candidates()) else None
 
 
 def scale_of(campaign: Campaign) -> Scale:

@@ -1,0 +1,111 @@
+"""`palmette doctor`: what works here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+import typer
+
+from palmette.cli._options import STORAGE, FormatOption, StorageOption
+from palmette.cli._print import show_rows, size
+from palmette.errors import CorpusError, StorageError
+from palmette.records import DoctorRow
+from palmette.store import Store
+from palmette.tasks import load_corpus
+
+OLDEST_PYTHON = (3, 11)
+MEMORY_WANTED = 3 << 30  # bytes that `grow` uses with two workers, at most
+DISK_WANTED = 200 << 20  # bytes: a store, its weights, the corpus' streams
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def doctor(storage: StorageOption = STORAGE, form: FormatOption = "table") -> None:
+    """Look at what `grow` needs here; exit 1 if it would not run."""
+    rows = [_python(), _torch(), *_kernels(), _cores(), _memory(), _corpus(), _store(storage)]
+    rows += [_disk(), _browser()]
+    show_rows(rows, form)
+    if any(row.state == "broken" for row in rows):
+        raise typer.Exit(1)
+
+
+def _python() -> DoctorRow:
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        return _broken("Python", f"{platform.python_version()}; palmette wants {wanted} or newer")
+    return _fine("Python", platform.python_version())
+
+
+def _torch() -> DoctorRow:
+    threads = torch.get_num_threads()
+    cuda = "a CUDA device, not used in this version" if torch.cuda.is_available() else "CPU alone"
+    return _fine("torch", f"{torch.__version__}, {threads} threads (trials use one), {cuda}")
+
+
+def _kernels() -> list[DoctorRow]:
+    return [
+        _fine("kernels: torch", "the form that every trial uses"),
+        _missing("kernels: native", "not built in this version"),
+    ]
+
+
+def _cores() -> DoctorRow:
+    return _fine("cores", f"{len(os.sched_getaffinity(0))} for workers")
+
+
+def _memory() -> DoctorRow:
+    free = psutil.virtual_memory().available
+    told = f"{size(free)} available"
+    if free < MEMORY_WANTED:
+        return _missing("memory", f"{told}; {size(MEMORY_WANTED)} are better: use --workers 1")
+    return _fine("memory", told)
+
+
+def _corpus() -> DoctorRow:
+    try:
+        return _fine("text", str(load_corpus()))
+    except CorpusError as error:
+        return _broken("text", f"{error}; grow with --corpus PATH")
+
+
+def _store(storage: str) -> DoctorRow:
+    try:
+        if not Store.exists(storage):
+            return _missing("store", f"none at {storage} yet; `palmette grow` makes it")
+        with Store(storage, create=False) as store:
+            names = store.campaigns()
+    except StorageError as error:
+        return _broken("store", str(error))
+    return _fine("store", f"{storage}: campaigns {', '.join(names) or 'none'}")
+
+
+def _disk() -> DoctorRow:
+    free = shutil.disk_usage(Path.cwd()).free
+    told = f"{size(free)} free here"
+    if free < DISK_WANTED:
+        return _broken("disk", f"{told}; make room for {size(DISK_WANTED)}")
+    return _fine("disk", told)
+
+
+def _browser() -> DoctorRow:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        return _missing("browser", "no Chromium; reports open in any browser, tests want this one")
+    return _fine("browser", found)
+
+
+def _fine(check: str, detail: str) -> DoctorRow:
+    return DoctorRow(check=check, state="fine", detail=detail)
+
+
+def _missing(check: str, detail: str) -> DoctorRow:
+    return DoctorRow(check=check, state="missing", detail=detail)
+
+
+def _broken(check: str, detail: str) -> DoctorRow:
+    return DoctorRow(check=check, state="broken", detail=detail)

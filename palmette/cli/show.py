@@ -1,0 +1,119 @@
+"""`palmette show`: a genome drawn, sized and placed in its tree."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from palmette.cli._options import (
+    STORAGE,
+    CampaignOption,
+    FormatOption,
+    GenomeArgument,
+    ParametersOption,
+    StorageOption,
+)
+from palmette.cli._parts import parts
+from palmette.cli._print import MISSING, console, number, print_json, show_rows, size
+from palmette.cli._resolve import resolve
+from palmette.cli._store import holding, scale_of
+from palmette.explain.diagram import text_diagram
+from palmette.grammar.genome import Genome
+from palmette.ladder.ranking import tree_rows
+from palmette.model import cost, fit
+from palmette.records import LineageRow, ShowRow, TreeRow
+from palmette.tasks import VOCABULARY
+
+LENGTH = 256  # of which the FLOPs are told, and the rows of learned positions
+LENGTHS = (128, 1024, 8192, 65_536, 1_048_576)
+
+
+def show(
+    genome: GenomeArgument,
+    params: ParametersOption = 200_000,
+    storage: StorageOption = STORAGE,
+    campaign: CampaignOption = None,
+    form: FormatOption = "table",
+) -> None:
+    """Show a genome: expression, drawing, parameters, FLOPs, state against length, lineage."""
+    found = resolve(genome, storage, campaign)
+    row = show_row(found.genome, found.name, params, lineage(found.genome.hash, storage, campaign))
+    if form == "json":
+        print_json(row.model_dump(mode="json"))
+    else:
+        _print(row)
+
+
+def show_row(
+    genome: Genome, name: str | None, parameters: int, ancestors: tuple[LineageRow, ...]
+) -> ShowRow:
+    """A genome at the size nearest to `parameters`, over the vocabulary that trials use."""
+    found = fit(genome, parameters, VOCABULARY, LENGTH)
+    place = found.place
+    return ShowRow(
+        genome=genome.hash,
+        expression=genome.text,
+        name=name,
+        diagram=text_diagram(genome, place),
+        parameters=found.parameters,
+        fits=found.fits,
+        width=place.width,
+        depth=place.depth,
+        vocabulary=place.vocabulary,
+        parts=parts(genome, place),
+        flops_forward=cost(genome, place, LENGTH).flops_forward,
+        length=LENGTH,
+        state_bytes={length: cost(genome, place, length).state_bytes for length in LENGTHS},
+        lineage=ancestors,
+    )
+
+
+def lineage(genome: str, storage: str, campaign: str | None) -> tuple[LineageRow, ...]:
+    """The way from the root to a genome (hash) in the campaign that holds it, first parents first.
+
+    Empty if no campaign holds it, or if there is no store.
+    """
+    with holding(genome, storage, campaign) as stored:
+        if stored is None:
+            return ()
+        rows = tree_rows(stored.candidates(), stored.trials(), scale_of(stored))
+    return tuple(
+        LineageRow(
+            genome=row.genome,
+            expression=row.expression,
+            name=row.name,
+            edit_text=row.edit_text,
+            score=row.score,
+        )
+        for row in ancestry(genome, rows)
+    )
+
+
+def ancestry(genome: str, rows: list[TreeRow]) -> list[TreeRow]:
+    """A genome's first parent, that one's, and so on to the root, the root first."""
+    by_hash = {row.genome: row for row in rows if row.replica == 0}
+    chain = [by_hash[genome]]
+    while chain[-1].parents and chain[-1].parents[0] in by_hash:
+        chain.append(by_hash[chain[-1].parents[0]])
+    return chain[::-1]
+
+
+def _print(row: ShowRow) -> None:
+    out = console()
+    out.print(Text(row.expression), soft_wrap=True)
+    out.print(Text(" ".join(part for part in (row.genome, row.name) if part), style="dim"))
+    out.print(Text(f"\n{row.diagram}\n"), soft_wrap=True)
+    nearest = "" if row.fits else ", the nearest size there is"
+    out.print(
+        f"{row.parameters:,} parameters{nearest}; width {row.width}, depth {row.depth}, "
+        f"{row.vocabulary} ids; {number(row.flops_forward)} FLOPs a token at length {row.length}"
+    )
+    show_rows(row.parts, "table")
+    out.print("[bold]state while decoding, by length[/]")
+    for length, count in row.state_bytes.items():
+        out.print(f"  {length:>9,}  {size(count):>10}")
+    if row.lineage:
+        out.print("\n[bold]lineage[/]")
+    for step in row.lineage:
+        score = MISSING if step.score is None else number(step.score)
+        told = step.edit_text or step.name or step.expression
+        out.print(Text(f"  {step.genome[:8]}  {score:>7}  {told}"), soft_wrap=True)
