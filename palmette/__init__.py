@@ -34,7 +34,7 @@ _WHERE = {
     "parse": "palmette.model.parse",
 }
 
-__all__ = ["Genome", "__version__", "build", "fit", "language", "parse"]  # noqa: F822
+__all__ = ["Genome", "__version__", "build", "fit", "language", "parse"]
 
 
 def __getattr__(name: str) -> Any:

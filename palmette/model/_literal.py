@@ -64,7 +64,10 @@ def _exploded_list(items: tuple[Any, ...], names: Names, indent: int) -> str:
     times = len(items) // len(period)
     if times > 1 and len(period) == 1:
         layer = literal(period[0], names, indent + 4)
-        return f"[\n{pad}{layer}\n{pad}for _ in range({times})\n{end}]"
+        rounds = f"for _ in range({times})"
+        if "\n" not in layer and indent + len(layer) + len(rounds) < LINE - 20:
+            return f"[{layer} {rounds}]"
+        return f"[\n{pad}{layer}\n{pad}{rounds}\n{end}]"
     if times > 1:
         inner = literal(period, names, indent + 4, len("for layer in "))
         return f"[\n{pad}layer\n{pad}for _ in range({times})\n{pad}for layer in {inner}\n{end}]"
@@ -92,8 +95,7 @@ def _runs(items: tuple[Any, ...]) -> list[tuple[Any, ...]]:
             times = 1
             while items[length * times : length * (times + 1)] == items[:length]:
                 times += 1
-            # A run pays where it saves at least two lines of text.
-            if times > 1 and length * times > max(len(best), length + 1):
+            if times > 1 and length * times > len(best):
                 best = items[: length * times]
         runs.append(best)
         items = items[len(best) :]

@@ -44,7 +44,7 @@ def fingerprint(genome: Genome, length: int = 128) -> Fingerprint:
     return tuple(float(value) for value in values)
 
 
-def twins(a: Fingerprint, b: Fingerprint, tolerance: float = 1e-3) -> bool:
+def twins(a: Fingerprint, b: Fingerprint, tolerance: float = 1e-4) -> bool:
     """Whether two fingerprints are equal up to the rounding of another order of operations.
 
     The tolerance is relative to the size of the fingerprints; in float32 another order of

@@ -1,6 +1,5 @@
 """Operators side by side on the same input: `par(A, B, merge='gate')`."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch

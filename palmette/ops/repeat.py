@@ -1,6 +1,5 @@
 """The same weights run several times: `repeat(3, A, B)`."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from jaxtyping import Float
