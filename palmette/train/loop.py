@@ -41,6 +41,7 @@ CLIP_NORM = 1.0
 WARM_UP = 0.1  # share of the steps
 FLOOR = 0.1  # of the peak learning rate, reached at the last step
 CURVE_POINTS = 32
+DRAWN_AHEAD = 16  # batches
 
 
 def run_trial(
@@ -117,25 +118,20 @@ def train(
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = make_optimizer(parameters)
-    generator = data_generator(spec)
-    rows, length = spec.batch_size, spec.length
     steps = step_count(spec)
     reports = report_steps(steps)
     curve: list[CurvePoint] = []
     began = time.perf_counter()
     total, counted = 0.0, 0
     clock.lap("build")
-    for step in range(steps):
-        batch = mixture.batch(corpus, generator, rows, length)
-        inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
-        weights = sequence_weights(batch)
+    for step, (inputs, targets, weights) in enumerate(batches(spec, mixture, corpus, steps)):
         clock.lap("data")
 
         loss = weighted_loss(model(inputs), targets, weights)
         # On a CPU, reading the loss waits for nothing and costs a microsecond.
         value = loss.item()
         if not math.isfinite(value):
-            raise TrialError(f"diverged at {step * rows * length:,} tokens: loss is {value}")
+            raise TrialError(f"diverged at {step * targets.numel():,} tokens: loss is {value}")
         clock.lap("forward")
 
         loss.backward()  # type: ignore[no-untyped-call]
@@ -153,14 +149,34 @@ def train(
         counted += 1
         if step in reports:
             seconds = time.perf_counter() - began
-            tokens = (step + 1) * rows * length
+            tokens = (step + 1) * targets.numel()
             point = CurvePoint(tokens=tokens, loss_nats=total / counted, seconds=seconds)
             curve.append(point)
             total, counted = 0.0, 0
             if on_progress is not None:
                 on_progress(point)
+            clock.lap("report")
     model.eval()
     return tuple(curve)
+
+
+def batches(
+    spec: TrialSpec, mixture: Suite, corpus: Streams | None, steps: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Inputs [b t], targets [b t] and sequence weights [b] of each step.
+
+    They are drawn several at a time: a batch drawn between two steps takes five times as long,
+    because by then the caches hold the model.
+    """
+    generator = data_generator(spec)
+    for first in range(0, steps, DRAWN_AHEAD):
+        drawn = [
+            mixture.batch(corpus, generator, spec.batch_size, spec.length)
+            for _ in range(min(DRAWN_AHEAD, steps - first))
+        ]
+        for batch in drawn:
+            inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
+            yield inputs, targets, sequence_weights(batch)
 
 
 def make_optimizer(parameters: list[nn.Parameter]) -> torch.optim.AdamW:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -36,7 +37,8 @@ from palmette.train.executor import KILLED, Runner, attempt
 from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import die_with, kill_group, pin, resident_bytes
 
-SAMPLE_SECONDS = 0.25
+SAMPLE_SECONDS = 0.25  # between looks at a trial's memory and time
+TELL_SECONDS = 0.25  # between points of a trial's curve that are passed on while it runs
 
 
 @dataclass(frozen=True)
@@ -224,9 +226,14 @@ def run_trial_process(runner: Runner, command: Message, pipe: int, began: float)
 
     `began` is when the server forked; what passed between and after is booked as `process`.
     """
+    told = -math.inf
 
     def tell(point: CurvePoint) -> None:
-        send(pipe, {"point": point.model_dump(mode="json")})
+        # Each message wakes two processes that share the processors with the trials.
+        nonlocal told
+        if (now := perf_counter()) - told >= TELL_SECONDS:
+            told = now
+            send(pipe, {"point": point.model_dump(mode="json")})
 
     spec = TrialSpec.model_validate(command["spec"])
     weights = Path(command["weights"]) if command["weights"] else None

@@ -108,9 +108,13 @@ def print_garbage(argument, weights, on_progress):
     assert sys.stdin.read() == ""
 
 
-def long_result(argument, weights, on_progress):
+def report_often(argument, weights, on_progress):
     for tokens in range(20_000):
         on_progress(CurvePoint(tokens=tokens, loss_nats=1.0, seconds=0.0))
+
+
+def fail_at_length(argument, weights, on_progress):
+    raise ValueError("x" * 1_000_000)
 
 
 def fail(argument, weights, on_progress):
@@ -160,7 +164,7 @@ def nothing(argument, weights, on_progress):
 ACTIONS = {
     action.__name__: action
     for action in (
-        crash, leave, hang, ignore_signals, eat, eat_in_a_child, print_garbage, long_result, fail,
+        crash, leave, hang, ignore_signals, eat, eat_in_a_child, print_garbage, report_often, fail_at_length, fail,
         diverge, exhaust, exhaust_torch, fill_the_disk, exit_politely, orphan, meet, nothing,
     )
 }  # fmt: skip

@@ -14,6 +14,8 @@ from palmette.errors import PalmetteError, TrialError
 from palmette.tasks import suite
 from palmette.train.clock import Clock
 from palmette.train.loop import (
+    DRAWN_AHEAD,
+    batches,
     make_optimizer,
     report_steps,
     run_trial,
@@ -22,6 +24,7 @@ from palmette.train.loop import (
     train,
     weighted_loss,
 )
+from palmette.train.seeding import data_generator
 
 
 def test_a_tiny_genome_learns(sentences):
@@ -50,7 +53,8 @@ def test_a_result_is_complete(sentences, tmp_path):
     assert result.kernel == "torch"
     assert result.peak_bytes > 50e6
     assert set(result.phases) == {
-        "build", "data", "forward", "backward", "optimizer", "evaluation", "save", "other",
+        "build", "data", "forward", "backward", "optimizer", "report", "evaluation", "save",
+        "other",
     }  # fmt: skip
     assert sum(result.phases.values()) == pytest.approx(result.wall_seconds, rel=0.05)
     state = torch.load(tmp_path / "w.pt")
@@ -155,6 +159,19 @@ def test_curves_have_at_most_32_points_and_end_with_the_last_step(steps):
 def test_tokens_are_rounded_to_whole_steps():
     assert step_count(tiny_spec(tokens=1)) == 1
     assert step_count(tiny_spec(tokens=10 * 8 * 63 + 200)) == 10
+
+
+def test_drawing_ahead_changes_no_batch(sentences):
+    spec, mixture = tiny_spec(), suite("pocket")
+    generator = data_generator(spec)
+    drawn = list(batches(spec, mixture, sentences, 2 * DRAWN_AHEAD + 3))
+    assert len(drawn) == 2 * DRAWN_AHEAD + 3
+    for inputs, targets, weights in drawn:
+        batch = mixture.batch(sentences, generator, spec.batch_size, spec.length)
+        assert inputs.tolist() == batch.inputs.tolist()
+        assert targets.tolist() == batch.targets.tolist()
+        answers = (batch.targets >= 0).sum(axis=1)
+        assert (weights.numpy() * answers * len(answers)).tolist() == pytest.approx([1.0] * 8)
 
 
 def test_a_sequence_counts_as_one_whatever_its_answers():

@@ -64,7 +64,8 @@ def pool():
     [
         ("nothing", "done", None),
         ("print_garbage", "done", None),
-        ("long_result", "done", None),
+        ("report_often", "done", None),
+        ("fail_at_length", "failed", r"ValueError: x{1000000}"),
         ("crash", "lost", r"killed by SIGSEGV"),
         ("leave", "lost", r"its process ended with status 3 and without a result"),
         ("exit_politely", "lost", r"its process ended with status 1 and without a result"),
