@@ -211,22 +211,18 @@ class LinearRecurrence(nn.Module):
         Float[Tensor, "#b #h s k"] | None,
     ]:
         """The keys, and a and b of the recurrence: after the decay, I - c c^T or I - beta k k^T."""
-        steps = self.householders
         if self.erase == "none":
             return k, None, None
-        b = None
+        kept = 1.0 if log_decay is None else log_decay.exp()
         if self.erase in ("beta", "beta2"):
-            a = -self._beta(beta) * k
-        else:
-            gates = torch.sigmoid(self.erase_up(low) + self.erase_bias)
-            gates = heads_first(gates, steps, self.heads)
-            if self.erase == "channel":
-                k = gates * k
-                a = -k
-            else:
-                b = gates * unit_length(heads_first(erase_key, steps, self.key_heads))
-                a = -b
-        return k, a if log_decay is None else a * log_decay.exp(), b
+            return k, k * (-self._beta(beta) * kept), None
+        gates = torch.sigmoid(self.erase_up(low) + self.erase_bias)
+        gates = heads_first(gates, self.householders, self.heads)
+        if self.erase == "channel":
+            k = gates * k
+            return k, -k * kept, None
+        b = gates * unit_length(heads_first(erase_key, self.householders, self.key_heads))
+        return k, -b * kept, b
 
     def _beta(self, beta: Float[Tensor, "b t n"]) -> Float[Tensor, "b h s 1"]:
         """How much of the old value is erased: in (0, 1), or in (0, 2) for 'beta2'."""

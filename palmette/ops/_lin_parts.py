@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from palmette.ops._positions import rotate_by_position
+
 
 def heads_first(x: Float[Tensor, "b t m"], steps: int, heads: int) -> Float[Tensor, "b h s k"]:
     """Splits features into (sub-step, head, size) and puts the sub-steps of a token into time."""
@@ -53,15 +55,11 @@ def unit_length(x: Float[Tensor, "b h t k"]) -> Float[Tensor, "b h t k"]:
 
 
 def rotate(x: Float[Tensor, "b h s k"], steps: int) -> Float[Tensor, "b h s k"]:
-    """Rotary positions (arXiv 2104.09864), base 10,000; the channel left over by an odd k stays."""
-    pairs = x.shape[-1] // 2
-    position = torch.arange(x.shape[2], device=x.device) // steps
-    rate = 10_000.0 ** (-torch.arange(pairs, device=x.device) / max(pairs, 1))
-    angle = position.to(x.dtype).unsqueeze(-1) * rate.to(x.dtype)
-    cosine, sine = angle.cos(), angle.sin()
-    first, second = x[..., :pairs], x[..., pairs : 2 * pairs]
-    turned = [first * cosine - second * sine, second * cosine + first * sine, x[..., 2 * pairs :]]
-    return torch.cat(turned, -1)
+    """Rotary positions (arXiv 2104.09864); all sub-steps of a token stand at one position."""
+    b, h, s, k = x.shape
+    by_token = x.reshape(b, h, s // steps, steps, k).permute(0, 2, 1, 3, 4).flatten(2, 3)
+    turned = rotate_by_position(by_token).reshape(b, s // steps, h, steps, k)
+    return turned.permute(0, 2, 1, 3, 4).reshape(b, h, s, k)
 
 
 def retention(heads: int) -> Float[Tensor, " h"]:

@@ -60,10 +60,19 @@ class Lin(Primitive):
 
     heads: int = knob(4, 1, 2, 8, weights=(3, 1, 3, 1), meaning="heads; each has a state")
     key_ratio: Fraction = knob(
-        Fraction(1), Fraction(1, 2), Fraction(2), weights=(4, 1, 1), meaning="key over head size"
+        Fraction(1),
+        Fraction(1, 2),
+        Fraction(3, 4),
+        Fraction(2),
+        weights=(4, 1, 1, 1),
+        meaning="key over head size",
     )
     value_ratio: Fraction = knob(
-        Fraction(1), Fraction(2), weights=(3, 1), meaning="value over head size"
+        Fraction(1),
+        Fraction(3, 2),
+        Fraction(2),
+        weights=(4, 1, 1),
+        meaning="value over head size",
     )
     key_groups: str = knob(
         "heads", "one", weights=(4, 1), meaning="queries and keys for each head, or for all"

@@ -64,6 +64,22 @@ def test_every_combination_is_causal() -> None:
         assert (before - after).abs().max() > 100 * rounding, lin
 
 
+def test_every_choice_has_a_second_derivative() -> None:
+    torch.manual_seed(4)
+    for lin in ALONE:
+        module = build(lin, 8).double()
+        x, way = torch.randn(2, 2, 20, 8, dtype=torch.float64)
+
+        def slope(x: Tensor, module: LinearRecurrence = module) -> Tensor:
+            x = x.requires_grad_()
+            return torch.autograd.grad(module(x).square().sum(), x, create_graph=True)[0]
+
+        (second,) = torch.autograd.grad((slope(x) * way).sum(), x)
+        with_steps = (slope((x + 1e-6 * way).detach()) - slope((x - 1e-6 * way).detach())) / 2e-6
+        error = (second - with_steps).abs().max()
+        assert error < 1e-4 * second.abs().max(), lin
+
+
 def test_large_inputs_that_all_point_one_way_stay_finite() -> None:
     torch.manual_seed(2)
     once, noise = torch.randn(1, 1, 8), torch.randn(1, 512, 8)
