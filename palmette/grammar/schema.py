@@ -113,7 +113,7 @@ class _Reader:
         """The node at a JSON path, or None after reporting why there is none."""
         before = len(self.faults)
         if not isinstance(data, dict) or not isinstance(data.get("node"), str):
-            self.fault(path, f'wanted {rules.a_sort(wanted)}, {{"node": …}}, got {_kind(data)}')
+            self.fault(path, f'wanted {rules.a_sort(wanted)}, {{"node": ...}}, got {_kind(data)}')
             return None
         if depth == 0:
             self.fault(path, f"a genome is at most {DEEPEST} nodes deep")
@@ -198,7 +198,14 @@ def _meant(spec: Knob, given: object) -> object:
 
 def _kind(data: object) -> str:
     if isinstance(data, dict):
-        return 'an object without "node"'
+        if isinstance(data.get("node"), str):
+            return "an object"
+        named = "node" in data
+        return (
+            f'an object whose "node" is {rules.shown(data["node"])}'
+            if named
+            else "an object without one"
+        )
     if isinstance(data, list):
         return "a list"
     return rules.shown(data)
