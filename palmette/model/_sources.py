@@ -153,7 +153,11 @@ class _Definition:
             row = self.tree.lineno - self.first
             written[row] = re.sub(rf"\b{own}\b", renamed[own], written[row], count=1)
         for row, found in shapes.items():
-            written[row] = _with_shapes(written[row], [shape for _, shape in sorted(found)])
+            arrow = self.lines[row].rfind("->")
+            given = [shape for column, shape in sorted(found) if column < arrow or arrow < 0]
+            returned = [shape for column, shape in sorted(found) if column > arrow >= 0]
+            sides = [", ".join(side) for side in (given, returned) if side]
+            written[row] = _with_remark(written[row], " -> ".join(sides))
         return _REMARK.sub("", "\n".join(written))
 
     def _edit(self, part: ast.expr, text: str) -> Edit:
@@ -218,13 +222,7 @@ def _shape(annotation: ast.Subscript) -> str:
     return f"[{ast.literal_eval(inside.elts[1]).strip()}]"
 
 
-def _with_shapes(line: str, shapes: list[str]) -> str:
+def _with_remark(line: str, remark: str) -> str:
     """The line with the shapes that its types have lost as a comment, where there is room."""
-    if "#" in line:
-        return line
-    if "->" in line and len(shapes) > 1:
-        remark = f"{', '.join(shapes[:-1])} -> {shapes[-1]}"
-    else:
-        remark = ", ".join(shapes)
     longer = f"{line}  # {remark}"
-    return longer if len(longer) <= 100 else line
+    return longer if "#" not in line and len(longer) <= 100 else line

@@ -31,9 +31,9 @@ def fingerprint(genome: Genome, length: int = 128) -> Fingerprint:
     except where sizes round.
 
     >>> import palmette
-    >>> one, same = palmette.parse("pre(mlp())"), palmette.parse("seq(pre(mlp()))" )
-    >>> twins(fingerprint(one), fingerprint(same))
-    True
+    >>> everything, window = map(palmette.parse, ["pre(attn())", "pre(attn(window=32))"])
+    >>> [twins(fingerprint(everything, n), fingerprint(window, n)) for n in (32, 128)]
+    [True, False]
     """
     place = Place(width=12, depth=3, hidden=1.0, vocabulary=16, context=length)
     model = build_at(genome, place, seed=0)

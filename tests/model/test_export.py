@@ -11,7 +11,7 @@ import torch
 import palmette
 from palmette.errors import PalmetteError
 from palmette.grammar.sample import sample_genome
-from palmette.model import build_at, fit
+from palmette.model import atlas, build_at, fit
 from palmette.model._sources import Sources
 from palmette.model.export import export
 
@@ -45,12 +45,9 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.py")):
 @pytest.fixture(scope="module")
 def genomes():
     rng = random.Random(1)
-    sampled = [sample_genome(palmette.language(), rng, most=24) for _ in range(12)]
-    written = [
-        "every(4, seq(pre(lin()), pre(glu())), seq(pre(attn()), pre(glu())))",
-        "lm(stack(pre(mlp())), positions='learned', tie=False, norm='layer')",
-    ]
-    return [*sampled, *map(palmette.parse, written)]
+    sampled = [sample_genome(palmette.language(), rng, most=24) for _ in range(10)]
+    written = ["lm(stack(pre(mlp())), positions='learned', tie=False, norm='layer')"]
+    return [*sampled, *map(palmette.parse, written), *map(atlas.load, atlas.names())]
 
 
 def test_strangers_run_and_train_the_files(genomes, tmp_path):
