@@ -6,6 +6,7 @@ from palmette.report.data import (
     ReportData,
     separate_differences,
 )
+from palmette.report.from_store import report_data, write_report
 from palmette.report.page import render, write
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "ProgressPoint",
     "ReportData",
     "render",
+    "report_data",
     "separate_differences",
     "write",
+    "write_report",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -90,7 +91,8 @@ def write(data: ReportData, path: Path) -> Path:
         half.write_text(page, encoding="utf-8")
         half.replace(path)
     except OSError as error:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):  # the place may not even be a directory
+            half.unlink()
         raise StorageError(
             f"the report cannot be written to {path}: {error.strerror}; give another place with -o"
         ) from error

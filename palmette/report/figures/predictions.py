@@ -14,8 +14,9 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexag
 def predictions(data: ReportData) -> Figure | None:
     """Predicted against measured change, one mark an edit; None without a measured prediction.
 
-    On the diagonal a prediction came true. The band around it is how far two trials of one and
-    the same genome differ by seed alone (95 %).
+    On the diagonal a prediction came true; a hollow mark fell outside its prediction's interval.
+    The band around the diagonal is how far two trials of one and the same genome differ by seed
+    alone (95 %).
     """
     held = [outcome for outcome in summaries.outcomes(data.tree) if outcome.prediction]
     if not held:
@@ -74,22 +75,19 @@ def _marks(kind: str, number: int, held: list[summaries.Outcome]) -> Json:
     own = [o for o in held if (o.row.edit or "unnamed") == kind and o.prediction]
     sure = [(o, o.prediction) for o in own if o.prediction]
     colour = f"@s{number % 6 + 1}"
+    shape = SYMBOLS[number % len(SYMBOLS)]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": escaped(kind),
         "x": [promise.change for _, promise in sure],
         "y": [outcome.change for outcome, _ in sure],
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [promise.high - promise.change for _, promise in sure],
-            "arrayminus": [promise.change - promise.low for _, promise in sure],
-            "thickness": 0.7,
-            "width": 0,
-            "color": "@line",
+        "marker": {
+            "symbol": [shape if outcome.held else f"{shape}-open" for outcome, _ in sure],
+            "size": 9,
+            "color": colour,
+            "line": {"width": 1.4},
         },
-        "marker": {"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9, "color": colour},
         "text": [
             lines(
                 [

@@ -253,12 +253,12 @@ def _names(data: ReportData, places: Mapping[Key, Point], top: str | None) -> li
     """The names of root and baselines below their marks, the top candidate's hash above it."""
     named = [row for row in data.tree if row.role == "baseline"]
     labels = [
-        (row, escaped(row.name or short(row.genome)), -18 if number // 2 % 2 == 0 else -31)
+        (row, escaped(row.name or short(row.genome)), -21 if number // 2 % 2 == 0 else -34)
         for number, row in enumerate(named)  # neighbours on two heights, or they would collide
     ]
     for row in data.tree:
         if row.role == "root":
-            labels.append((row, escaped(row.name or short(row.genome)), -20))
+            labels.append((row, escaped(row.name or short(row.genome)), -21))
         elif row.genome == top and row.role == "found":
             labels.append((row, f"<b>{short(row.genome)}</b>", 22))
     return [
@@ -268,8 +268,6 @@ def _names(data: ReportData, places: Mapping[Key, Point], top: str | None) -> li
             "yshift": shift,
             "text": text,
             "showarrow": False,
-            "bgcolor": "@paper",
-            "borderpad": 1,
             "font": {"size": 12, "color": "@soft" if shift < 0 else "@accent"},
         }
         for row, text, shift in labels

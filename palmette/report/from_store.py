@@ -1,0 +1,150 @@
+"""From a stored campaign to the data of its report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from palmette.explain.diagram import svg
+from palmette.ladder.ranking import best_rows, noise_at, tree_rows
+from palmette.ladder.results import Ascent, ascents, fitness, score_at
+from palmette.ladder.scales import Scale
+from palmette.ladder.scales import scale as scale_named
+from palmette.ladder.statistics import Noise, best_of, seeds_to_verify
+from palmette.model import fit, parse
+from palmette.model.export import source
+from palmette.records import BestRow, StoredTrial
+from palmette.report.data import Difference, ProgressPoint, ReportData, separate_differences
+from palmette.report.page import write
+from palmette.search.status import status_row
+from palmette.search.timing import Timing
+from palmette.search.winner import trained
+from palmette.store import Campaign
+from palmette.tasks import VOCABULARY, suite
+
+FIRST = 0  # the rung on which progress is drawn: the one that every genome runs
+
+
+def write_report(campaign: Campaign, path: Path) -> Path:
+    """Writes the page of a campaign, however far it has come.
+
+    Raises `StorageError` when the place cannot be written.
+    """
+    return write(report_data(campaign), path)
+
+
+def report_data(campaign: Campaign) -> ReportData:
+    """Everything that the page shows."""
+    scale = scale_named(campaign.config.scale)
+    candidates, trials = campaign.candidates(), campaign.trials()
+    climbers = ascents(candidates, trials, scale)
+    best = best_rows(candidates, trials, scale)
+    top = next((row for row in best if row.role == "found"), None)
+    last = scale.number(top.rung) if top else FIRST
+    noise = noise_at(climbers, last, scale)
+    differences = separate_differences(best)
+    data = ReportData(
+        config=campaign.config,
+        status=status_row(campaign, scale),
+        best=best,
+        tree=tree_rows(candidates, trials, scale),
+        trials=trials,
+        candidates=candidates,
+        events=campaign.events(),
+        scores=_scores(trials, scale),
+        noise=noise,
+        first_noise=noise_at(climbers, FIRST, scale),
+        differences=differences,
+        progress=progress(climbers, trials, scale),
+        verification_cost=_verification_cost(differences, noise, trials, scale),
+    )
+    return _with_winner(data, campaign, top, scale) if top else data
+
+
+def progress(
+    climbers: Sequence[Ascent], trials: Sequence[StoredTrial], scale: Scale
+) -> list[ProgressPoint]:
+    """The best first-rung score so far after each found genome, beside the best of pure noise.
+
+    Noise is drawn around the mean of the root and its placebos; without a placebo there is none to
+    compare with, and the list is empty.
+    """
+    noise = noise_at(climbers, FIRST, scale)
+    same = [
+        score.mean
+        for climber in climbers
+        if climber.candidate.role in ("root", "placebo")
+        and (score := score_at(climber, FIRST, scale))
+    ]
+    if noise is None:
+        return []
+    ended = sorted((t for t in trials if t.result), key=lambda t: t.ended_seconds or 0.0)
+    spent = {t.trial: 0.0 for t in ended}
+    total = 0.0
+    for trial in ended:
+        total += trial.result.wall_seconds if trial.result else 0.0
+        spent[trial.trial] = total
+    swept = sorted(
+        (max(spent[t.trial] for t in climber.at(FIRST) if t.result), score.mean)
+        for climber in climbers
+        if climber.candidate.role == "found" and (score := score_at(climber, FIRST, scale))
+    )
+    points = []
+    best = -math.inf
+    for number, (seconds, value) in enumerate(swept, start=1):
+        best = max(best, value)
+        band = best_of(number, sum(same) / len(same), noise)
+        points.append(ProgressPoint(seconds, number, best, band.low, band.value, band.high))
+    return points
+
+
+def _scores(trials: Sequence[StoredTrial], scale: Scale) -> dict[int, float]:
+    return {
+        trial.trial: fitness(trial.result.metrics, scale.rungs[scale.number(trial.spec.rung)])
+        for trial in trials
+        if trial.result is not None
+    }
+
+
+def _verification_cost(
+    differences: Sequence[Difference],
+    noise: Noise | None,
+    trials: Sequence[StoredTrial],
+    scale: Scale,
+) -> str | None:
+    """What it would take to tell the top candidate's lead over its best rival from noise."""
+    if noise is None or not differences:
+        return None
+    rival = min(differences, key=lambda held: held.estimate.value)
+    if rival.estimate.value <= 0:
+        return f"Its estimate does not lead {rival.name}: there is no advantage to verify."
+    seeds = seeds_to_verify(rival.estimate.value, noise)
+    if seeds is None:
+        return (
+            f"Its lead over {rival.name} is so small that more than 1,000 seeds each would be "
+            "needed to tell it from noise."
+        )
+    rivals = 1 + len(scale.baselines)
+    seconds = Timing.of(scale, trials).seconds[-1] * seeds * (rivals + 1)
+    return (
+        f"To tell its estimated lead over {rival.name} ({rival.estimate.value:+.4f}) from noise "
+        f"with 80 % power takes about {seeds} fresh seeds for it and each of {rivals} rivals on "
+        f"the last rung: about {seconds / 3600:.1f} worker hours, on tasks it has not seen."
+    )
+
+
+def _with_winner(data: ReportData, campaign: Campaign, top: BestRow, scale: Scale) -> ReportData:
+    """The data with the winner's drawing and source, at the size at which it ranks."""
+    genome = parse(top.expression)
+    rung = scale.rungs[scale.number(top.rung)]
+    context = suite(campaign.config.suite).context(rung.length)
+    place = fit(genome, rung.parameters, VOCABULARY, context).place
+    weights = "best.pt" if trained(campaign, genome.hash) else "its weights"
+    return replace(
+        data,
+        winner_genome=genome.text,
+        winner_source=source(genome, place, weights, {"campaign": campaign.config.name}),
+        winner_diagram=svg(genome, place),
+    )
