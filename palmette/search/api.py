@@ -1,0 +1,175 @@
+"""The search from Python: `palmette.create_campaign` and what it returns."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from palmette.errors import UserError
+from palmette.grammar.genome import Genome
+from palmette.ladder.ranking import best_rows
+from palmette.ladder.results import fitness
+from palmette.model import parse
+from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult
+from palmette.search.budget import Budget
+from palmette.search.grow import grow
+from palmette.search.scheduler import Scheduler
+from palmette.search.start import Ground, Plan, open_campaign, prepare, schedule
+from palmette.search.status import status_row
+from palmette.store import Campaign, Lease, Store
+from palmette.train.loop import run_trial
+from palmette.train.pool import Pool
+
+if TYPE_CHECKING:
+    import pandas
+
+UNLIMITED = Budget("ask and tell", genomes=1_000_000_000)
+
+
+def create_campaign(
+    name: str = "main",
+    storage: str = "sqlite:///palmette.db",
+    load_if_exists: bool = True,
+    *,
+    root: Genome | str | None = None,
+    scale: str = "pocket",
+    suite: str | None = None,
+    proposers: tuple[str, ...] = ("evolution",),
+    seed: int = 0,
+    corpus: str | Path | None = None,
+) -> Search:
+    """Makes a campaign, or opens it if it is there; the defaults are those of `palmette grow`.
+
+    Raises `StorageError` if the store cannot be used, if the name is taken by a campaign with
+    another configuration, or if it exists and `load_if_exists` is False; `UserError` for names
+    that are not there.
+
+    >>> import tempfile, palmette
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     url = f"sqlite:///{folder}/palmette.db"
+    ...     campaign = palmette.create_campaign("try", url, scale="seedling", suite="parity")
+    ...     trial = campaign.ask()
+    ...     campaign.tell(trial)  # trains it here; give a result of your own as second argument
+    ...     done = campaign.status().trials["done"]
+    ...     campaign.close()
+    >>> done
+    1
+    """
+    plan = Plan(
+        name=name,
+        root=parse(root) if isinstance(root, str) else root,
+        scale=scale,
+        suite=suite,
+        proposers=proposers,
+        seed=seed,
+        corpus=Path(corpus) if corpus is not None else None,
+    )
+    ground = prepare(plan)
+    store = Store(storage)
+    try:
+        return Search(store, open_campaign(store, ground, load_if_exists), ground)
+    except BaseException:
+        store.close()
+        raise
+
+
+class Search:
+    """A campaign that can be grown, or driven by hand with `ask` and `tell`.
+
+    Use it as a context manager, or call `close`: until then nobody else may grow it once it has
+    been asked.
+    """
+
+    def __init__(self, store: Store, campaign: Campaign, ground: Ground) -> None:
+        self._campaign = campaign
+        self._ground = ground
+        self._open = ExitStack()
+        self._open.callback(store.close)
+        self._lease: Lease | None = None
+        self._asked: Scheduler | None = None
+
+    def grow(self, budget: str = "10m", workers: int | None = None) -> None:
+        """Searches until the campaign's total budget is spent; see `palmette grow`."""
+        count = workers or len(os.sched_getaffinity(0))
+        amount = Budget.parse(budget)
+        lease = self._leased()
+        self._asked = None
+        self._campaign.requeue_running()
+        scheduler = schedule(self._campaign, self._ground, amount, count)
+        corpus = self._ground.corpus
+        with Pool(count, corpus.directory if corpus else None) as pool:
+            grow(scheduler, pool, lease.beat)
+
+    def ask(self) -> StoredTrial:
+        """The trial to run next. Raises `UserError` if nothing can run before a result is told."""
+        lease = self._leased()
+        if self._asked is None:
+            self._campaign.requeue_running()
+            self._asked = schedule(self._campaign, self._ground, UNLIMITED, 1)
+        lease.beat()
+        trial = self._asked.ask()
+        if trial is None:
+            raise UserError("no further trial can be chosen before a result is told; call tell()")
+        return trial
+
+    def tell(self, trial: StoredTrial, result: TrialResult | None = None) -> None:
+        """The result of a trial that was asked for; without one it is trained here and now."""
+        if self._asked is None or trial.trial not in self._asked.book.trials:
+            raise UserError(f"trial {trial.trial} was not asked for here; call ask() first")
+        if result is None:
+            weights = self._campaign.weights_directory / f"{trial.key}.pt"
+            last = trial.spec.rung == self._ground.scale.rungs[-1].name
+            result = run_trial(trial.spec, self._ground.corpus, weights if last else None)
+        self._asked.book.tell(trial.trial, result)
+
+    def status(self) -> StatusRow:
+        """Counts, budget, time and the best so far."""
+        return status_row(self._campaign, self._ground.scale)
+
+    def best(self) -> list[BestRow]:
+        """All candidates, ranked by estimates that selection does not flatter."""
+        candidates, trials = self._campaign.candidates(), self._campaign.trials()
+        return best_rows(candidates, trials, self._ground.scale)
+
+    def trials_dataframe(self) -> pandas.DataFrame:
+        """One row a trial: its key's fields, its state, its score and a column for each task.
+
+        Raises `UserError` if pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UserError("a data frame needs pandas: pip install pandas") from error
+        rows = []
+        for trial in self._campaign.trials():
+            row = {"trial": trial.trial, "state": trial.state, **trial.spec.model_dump()}
+            if trial.result is not None:
+                rung = self._ground.scale.rungs[self._ground.scale.number(trial.spec.rung)]
+                row["score"] = fitness(trial.result.metrics, rung)
+                row["cpu_seconds"] = trial.result.cpu_seconds
+                row |= {f"{name}_bits": m.bits for name, m in trial.result.metrics.items()}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def close(self) -> None:
+        """Gives the campaign free for others."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _leased(self) -> Lease:
+        if self._lease is None:
+            self._lease = self._open.enter_context(self._campaign.lease("python"))
+        return self._lease

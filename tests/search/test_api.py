@@ -1,0 +1,59 @@
+import pytest
+
+import palmette
+from palmette.errors import StorageError, UserError
+from tests.ladder.made import result
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'palmette.db'}"
+
+
+def make(url, **more):
+    return palmette.create_campaign("mine", url, scale="seedling", suite="parity", **more)
+
+
+def test_ask_and_tell_a_result_of_ones_own(url):
+    with make(url) as campaign:
+        seen = []
+        for number in range(12):
+            trial = campaign.ask()
+            seen.append(trial.key)
+            campaign.tell(trial, result(0.5 + number / 100))
+        assert len(set(seen)) == 12
+        assert campaign.status().trials["done"] == 12
+        assert {row.role for row in campaign.best()} >= {"root", "baseline"}
+
+
+def test_a_trial_that_nobody_asked_for_is_refused(url):
+    with make(url) as campaign:
+        stranger = campaign.ask().model_copy(update={"trial": 999})
+        with pytest.raises(UserError, match="call ask\\(\\) first"):
+            campaign.tell(stranger, result(0.5))
+
+
+def test_a_campaign_is_continued_and_a_changed_one_refused(url):
+    with make(url) as campaign:
+        campaign.tell(campaign.ask(), result(0.5))
+    with make(url) as campaign:
+        assert campaign.status().trials["done"] == 1
+    with pytest.raises(StorageError, match="seed"):
+        make(url, seed=7)
+    with pytest.raises(StorageError, match="mine"):
+        make(url, load_if_exists=False)
+
+
+def test_two_at_once_are_refused(url):
+    with make(url) as campaign, make(url) as other:
+        campaign.ask()
+        with pytest.raises(StorageError, match="grown by"):
+            other.ask()
+
+
+def test_a_data_frame_needs_pandas_and_says_so(url, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with make(url) as campaign, pytest.raises(UserError, match="pip install pandas"):
+        campaign.trials_dataframe()
