@@ -66,8 +66,9 @@ def children(sort: Sort, *, least: int, most: int, meaning: str) -> Any:
     return dataclasses.field(metadata={"grammar": Child(sort, meaning, True, least, most)})
 
 
+# `knob` is no specifier here, so that type checkers see a knob as a field with a default.
 @dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(knob, count, child, children)
+    frozen_default=True, kw_only_default=True, field_specifiers=(count, child, children)
 )
 def node(cls: type[N]) -> type[N]:
     """Makes a class with annotated fields into a node of the language."""

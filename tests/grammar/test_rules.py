@@ -10,6 +10,8 @@ from palmette.grammar.rules import sites
 
 from .toy import LM, TOY, Conv, Gate, Glu, Lin, Mirror, Par, Pre, Repeat, Seq
 
+ZERO: Any = 0  # where a type checker would already object
+
 
 @node
 class Stranger(Node):
@@ -33,7 +35,7 @@ def test_a_well_typed_tree_has_no_faults() -> None:
         (Pre(op=Lin(heads=3)), "pre/lin: lin.heads wants 4, 1, 2 or 8, got 3"),
         (Pre(op=Lin(heads=True)), "pre/lin: lin.heads wants 4, 1, 2 or 8, got True"),
         (Pre(op=Lin(heads=10**6000)), "got a very large number"),
-        (Pre(op=Lin(negative=0)), "pre/lin: lin.negative wants False or True, got 0"),
+        (Pre(op=Lin(negative=ZERO)), "pre/lin: lin.negative wants False or True, got 0"),
         (Pre(op=Stranger()), "pre: no node is called 'stranger'. There are: attn, "),
         (Repeat(n=7, parts=(Pre(op=Lin()),)), "repeat: repeat.n wants 2, 3 or 4, got 7"),
     ],
