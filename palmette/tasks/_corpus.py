@@ -95,9 +95,9 @@ def load_corpus(path: str | Path | None = None, cache: str | Path | None = None)
     first of their group. A file over a hundredth of the corpus is dealt in blocks of a
     two-hundredth: a corpus of one file is split by blocks, and its splits are parts of one text.
 
-    The standard library is every .py and .txt file of it, its own tests included (they are most of
-    the 31 MB, and code like any other), and the prose of `help()` topic by topic; installed
-    packages are not part of it.
+    The standard library is every text file of it, its own tests included (over half of the 31 MB,
+    and code like any other), and the prose of `help()` topic by topic; installed packages are not
+    part of it.
 
     The streams are kept below `cache` (default: the user's cache folder) and found again by the
     names, sizes and times of change of the files.

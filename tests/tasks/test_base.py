@@ -10,7 +10,7 @@ def test_markers_are_the_ids_after_the_bytes():
 
 
 @pytest.mark.parametrize(
-    ("task", "bits"), [(Text(), 8), (Recall(), 5), (Copying(), 4), (Parity(), 1)]
+    ("task", "bits"), [(Text(), 8), (Recall(), 4), (Copying(), 4), (Parity(), 1)]
 )
 def test_score_is_bits_saved_over_chance(task, bits):
     assert task.chance_bits == bits
