@@ -9,6 +9,7 @@ interrupted.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pkgutil
 import sys
@@ -20,7 +21,11 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 import palmette
-from palmette.errors import UserError
+from palmette.errors import UnknownNameError, UserError
+
+
+GROUND = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of the disk and its rights: the user can mend them, whatever was being written."""
 
 
 class Commands(TyperGroup):
@@ -32,9 +37,9 @@ class Commands(TyperGroup):
         return sorted(module.name for module in modules if not module.name.startswith("_"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, imported now; None if there is no such file."""
+        """The command of this name, imported now; `UnknownNameError` if there is no such file."""
         if cmd_name not in self.list_commands(ctx):
-            return None
+            raise UnknownNameError("command", cmd_name, self.list_commands(ctx))
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         function = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         single = typer.Typer(add_completion=False)
@@ -46,9 +51,18 @@ class Commands(TyperGroup):
         try:
             return super().main(*arguments, **options)
         except UserError as error:
-            console = Console(stderr=True, highlight=False, soft_wrap=True)
-            console.print(Text(f"palmette: {error}", style="red"))
-            sys.exit(2)
+            _complain(str(error))
+        except OSError as error:
+            if error.errno not in GROUND:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            _complain(f"{error.strerror}{where}; make room or name another place, then try again")
+        sys.exit(2)
+
+
+def _complain(sentence: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text(f"palmette: {sentence}", style="red"))
 
 
 app = typer.Typer(

@@ -72,8 +72,12 @@ def print_json(value: object) -> None:
 
 
 def heading(field: str) -> str:
-    """`flops_forward` -> `flops forward`."""
-    return field.replace("_", " ")
+    """A field for people; units are told by its values.
+
+    >>> heading("elapsed_seconds"), heading("chance_bits")
+    ('elapsed', 'chance bits')
+    """
+    return field.removesuffix("_seconds").removesuffix("_bytes").replace("_", " ")
 
 
 def cell(field: str, value: object) -> str:

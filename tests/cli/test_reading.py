@@ -1,0 +1,121 @@
+"""What the commands print about a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import Result
+
+from palmette.records import BestRow, StatusRow, TreeRow, TrialRow
+from palmette.store import Store
+from palmette.testing.example_records import example_config
+from tests.cli.conftest import FOUND, Grown
+
+Run = Callable[..., Result]
+
+
+def test_status_as_json(palmette: Run, grown: Grown) -> None:
+    result = palmette("status", "--storage", grown.url, "-f", "json")
+    row = StatusRow.model_validate_json(result.stdout)
+    assert (row.campaign, row.genomes, row.placebos, row.budget) == ("first", 2, 1, "60genomes")
+    assert row.trials == {"queued": 0, "running": 0, "done": 16, "failed": 5}
+    assert row.best == grown.found
+
+
+def test_status_as_a_table(palmette: Run, grown: Grown) -> None:
+    result = palmette("status", "--storage", grown.url)
+    assert result.exit_code == 0
+    assert "1 min 15 s" in result.stdout
+    assert "16 done, 5 failed" in result.stdout
+
+
+def test_a_killed_campaign_is_stopped_and_a_live_one_is_not(palmette: Run, grown: Grown) -> None:
+    def state() -> str:
+        result = palmette("status", "--storage", grown.url, "-f", "json")
+        return str(json.loads(result.stdout)["state"])
+
+    assert state() == "stopped"
+    with Store(grown.url) as store, store.latest().lease("grow"):
+        assert state() == "running"
+
+
+def test_best_as_json(palmette: Run, grown: Grown) -> None:
+    result = palmette("best", "--storage", grown.url, "-f", "json")
+    rows = [BestRow.model_validate(row) for row in json.loads(result.stdout)]
+    assert (rows[0].genome, rows[0].role, rows[0].rung) == (grown.found, "found", "3")
+    assert rows[1].role == "root"
+    assert len(rows) == 5
+
+
+def test_best_says_what_it_is_not(palmette: Run, grown: Grown) -> None:
+    result = palmette("best", "--storage", grown.url, "-n", "2")
+    assert FOUND in result.stdout
+    assert "Candidates, not discoveries" in result.stdout
+    assert "3 more: -n 5" in result.stdout
+    assert "gpt2" not in result.stdout
+
+
+def test_trials_as_json(palmette: Run, grown: Grown) -> None:
+    result = palmette("trials", "--storage", grown.url, "-f", "json")
+    rows = [TrialRow.model_validate(row) for row in json.loads(result.stdout)]
+    assert [row.trial for row in rows] == list(range(1, 22))
+    assert rows[0].score == pytest.approx(0.625)
+    assert (rows[2].state, rows[2].score, rows[2].metrics) == ("failed", None, None)
+
+
+def test_missing_values_are_dashes(palmette: Run, grown: Grown) -> None:
+    result = palmette("trials", "--storage", grown.url)
+    (line,) = [text for text in result.stdout.splitlines() if text.split()[:1] == ["3"]]
+    told = "7 0.02 failed 1 – – – diverged at 4,096 tokens: loss is nan"
+    assert " ".join(line.split()[4:]) == told
+
+
+def test_tree_as_json(palmette: Run, grown: Grown) -> None:
+    result = palmette("tree", "--storage", grown.url, "-f", "json")
+    rows = [TreeRow.model_validate(row) for row in json.loads(result.stdout)]
+    assert rows[3].parents == (grown.found, grown.root)
+    assert rows[4].replica == 1
+
+
+def test_the_tree_is_drawn(palmette: Run, grown: Grown) -> None:
+    result = palmette("tree", "--storage", grown.url)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "first"
+    assert f"├── {grown.root[:8]}  0.625  root deltanet" in lines[1]
+    assert f"│   ├── {grown.found[:8]}  0.65  tune: glu.activation  rung 3" in lines[2]
+    assert f"│   │   └── {grown.grafted[:8]}" in lines[3]
+    assert f"(and from {grown.root[:8]})" in lines[3]
+    assert "placebo Quince" in lines[4]
+
+
+def test_another_campaign_is_chosen_by_name(palmette: Run, grown: Grown) -> None:
+    with Store(grown.url) as store:
+        config = store.latest().config
+        store.create_campaign(config.model_copy(update={"name": "second"}))
+    result = palmette("best", "--storage", grown.url)
+    assert result.stdout.startswith("none\n")
+    result = palmette("best", "--storage", grown.url, "--campaign", "first")
+    assert grown.found[:8] in result.stdout
+    result = palmette("best", "--storage", grown.url, "--campaign", "frist")
+    assert result.exit_code == 2
+    assert "no campaign is called 'frist'; did you mean 'first'?" in result.stderr
+
+
+def test_a_campaign_of_other_rungs_is_not_ranked_by_these(palmette: Run, grown: Grown) -> None:
+    with Store(grown.url) as store:
+        store.create_campaign(example_config(name="old"))
+    for command in ("best", "tree", "status"):
+        result = palmette(command, "--storage", grown.url, "--campaign", "old")
+        assert result.exit_code == 2
+        assert "campaign 'old' was grown when scale 'pocket' had other rungs" in result.stderr
+    assert palmette("trials", "--storage", grown.url, "--campaign", "old").exit_code == 0
+
+
+def test_a_comparison_is_not_ranked(palmette: Run, grown: Grown) -> None:
+    with Store(grown.url) as store:
+        store.create_campaign(example_config(name="compare-1", kind="compare"))
+    result = palmette("best", "--storage", grown.url, "--campaign", "compare-1")
+    assert result.exit_code == 2
+    assert "'compare-1' holds a comparison; run the same `palmette compare` again" in result.stderr
