@@ -23,7 +23,6 @@ from typer.core import TyperGroup
 import palmette
 from palmette.errors import UnknownNameError, UserError
 
-
 GROUND = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of the disk and its rights: the user can mend them, whatever was being written."""
 

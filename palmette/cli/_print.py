@@ -110,7 +110,7 @@ def cell(field: str, value: object) -> str:
 def number(value: float) -> str:
     """Four digits that matter.
 
-    >>> number(0.12345), number(84226.5), number(1.5e10)
+    >>> number(0.12342), number(84226.5), number(1.5e10)
     ('0.1234', '84,226', '1.5e+10')
     """
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
