@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -27,7 +28,7 @@ from palmette.errors import StorageError
 from palmette.records import StoredTrial
 from palmette.report import figures, summaries, verdict
 from palmette.report.data import ReportData
-from palmette.report.figures.theme import DARK, LIGHT, Figure, Theme
+from palmette.report.figures.theme import DARK, LIGHT, Figure, Theme, edit_words
 
 
 def render(data: ReportData) -> str:
@@ -146,14 +147,17 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "count": lambda value: f"{value:,}",
+        "edit_words": edit_words,
+        "score": lambda value: f"{value:.4f}".replace("-", "−"),
         "signed": lambda value: f"{value:+.4f}".replace("-", "−"),
         "duration": duration,
         "quantity": quantity,
         "size": size,
         "trusted": Markup,
     }
+    made.filters.update(filters)
     return made
 
 

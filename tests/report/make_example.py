@@ -7,13 +7,12 @@ page to look at.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import palmette
@@ -24,11 +23,8 @@ from palmette.ops._base import Place
 from palmette.records import (
     BestRow,
     CampaignConfig,
-    Candidate,
     CurvePoint,
     Event,
-    Prediction,
-    Role,
     StatusRow,
     StoredTrial,
     TaskMetrics,
@@ -37,34 +33,10 @@ from palmette.records import (
     TrialSpec,
 )
 from palmette.report import ProgressPoint, ReportData, separate_differences, write
+from tests.report.population import ROOT, Grown, digest, grow
 
 SCALE = pocket()
 SIGMA = 0.0035
-ROOT = "stack(pre(mlp()), pre(glu()))"
-BASELINES = {
-    "gpt2": ("stack(pre(mlp(), norm='layer'), pre(mlp(activation='relu')))", -0.012),
-    "llama": ("stack(pre(glu()), pre(glu()))", -0.004),
-    "gated_deltanet": ("stack(pre(gate(mlp(), glu())), pre(glu()))", 0.010),
-    "mamba2": ("stack(pre(gate(glu(), mlp())))", 0.006),
-    "hybrid": ("every(4, pre(glu()), pre(mlp()))", 0.012),
-}
-LEAVES = (
-    "mlp()",
-    "glu()",
-    "mlp(activation='relu')",
-    "glu(ratio=4)",
-    "par(mlp(), glu())",
-    "par(glu(), mlp(), merge='gate')",
-    "gate(mlp(), glu())",
-)
-EDITS = {"tune": 0.001, "replace": 0.0, "insert": 0.002, "prune": -0.003, "graft": 0.001}
-WHY = {
-    "tune": "Tuning has paid 6 times in 14 so far; this knob has not been tried on this island.",
-    "replace": "Another operator of the same sort at the place with the smallest first-rung gain.",
-    "insert": "Deeper patterns have done better than shallow ones on this island.",
-    "prune": "The part adds cost and the parent's score did not depend on it.",
-    "graft": "Both parents lead their islands; the donor's subtree is of equal size.",
-}
 SOURCE = '''"""A genome, exported: it needs only torch."""
 
 import torch
@@ -84,25 +56,10 @@ class Mlp(nn.Module):
 '''
 
 
-@dataclass(eq=False)
-class Grown:
-    """A candidate with its hidden quality and its trials."""
-
-    candidate: Candidate
-    quality: float
-    blocks: tuple[str, ...]
-    fails: str | None = None
-    scores: dict[int, list[float]] = field(default_factory=dict)  # by rung, the chosen rate's
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.candidate.genome, self.candidate.replica
-
-
 def example(found: int = 60, seed: int = 0) -> ReportData:
     """A finished campaign with so many found genomes."""
     rng = random.Random(seed)
-    people = _grow(found, rng)
+    people = grow(found, rng)
     trials: list[StoredTrial] = []
     clock = 0.0
     for rung_number, rung in enumerate(SCALE.rungs):
@@ -123,7 +80,7 @@ def example(found: int = 60, seed: int = 0) -> ReportData:
         first_noise=Noise(SIGMA, 6),
         differences=separate_differences(best),
         progress=_progress(people, trials, noise),
-        verification_cost="about 22 seeds of the candidate and of each of six baselines, some "
+        verification_cost="About 22 seeds of the candidate and of each of six baselines, some "
         "2 h 40 min on these two cores, to find a difference of 0.008 with 80 % power.",
         winner_source=SOURCE,
         notes=("This campaign is made up: its numbers were drawn, nothing was trained.",),
@@ -156,86 +113,6 @@ def without_results(data: ReportData, trials: Sequence[StoredTrial] = ()) -> Rep
     )
 
 
-def _grow(found: int, rng: random.Random) -> list[Grown]:
-    people = [_human("deltanet", ROOT, 0.0, "root")]
-    people += [_human(name, text, gain, "baseline") for name, (text, gain) in BASELINES.items()]
-    alive, taken = [people[0]], {grown.candidate.genome for grown in people}
-    while sum(grown.candidate.role == "found" for grown in people) < found:
-        number = len(people) - 1 - len(BASELINES)
-        if number % 10 == 9:
-            people.append(_placebo(people[0], number // 10 + 1))
-        parent = max(rng.sample(alive, min(4, len(alive))), key=lambda held: held.quality)
-        kid = _child(parent, rng.choice(alive), number, rng)
-        if kid.candidate.genome not in taken:
-            taken.add(kid.candidate.genome)
-            people.append(kid)
-            if kid.fails is None:
-                alive.append(kid)
-    return people
-
-
-def _child(parent: Grown, donor: Grown, number: int, rng: random.Random) -> Grown:
-    kind = rng.choice(sorted(EDITS))
-    blocks = list(parent.blocks)
-    place = rng.randrange(len(blocks))
-    wrap = rng.choice(("pre", "pre", "post", "sandwich"))
-    if kind == "prune" and len(blocks) > 1:
-        del blocks[place]
-    elif kind == "insert" and len(blocks) < 4:
-        blocks.insert(place, f"{wrap}({rng.choice(LEAVES)})")
-    elif kind == "graft":
-        blocks[place] = rng.choice(donor.blocks)
-    else:
-        blocks[place] = f"{wrap}({rng.choice(LEAVES)})"
-    text = f"stack({', '.join(blocks)})"
-    wobble = rng.gauss(EDITS[kind], 0.004)
-    expected = EDITS[kind] + rng.gauss(0, 0.002)
-    return Grown(
-        Candidate(
-            genome=_hash(text),
-            expression=text,
-            role="found",
-            proposal=number,
-            proposer="evolution",
-            island=number % 4,
-            parents=tuple(
-                dict.fromkeys(
-                    [parent.candidate.genome]
-                    + ([donor.candidate.genome] if kind == "graft" else [])
-                )
-            ),
-            edit=kind,
-            edit_text=f"block {place + 1}: {parent.blocks[place]} → {blocks[place % len(blocks)]}",
-            motivation=WHY[kind],
-            prediction=Prediction(
-                change=expected, low=expected - 0.012, high=expected + 0.012, observations=number
-            ),
-            parameters=41_800 + rng.randrange(400),
-            flops_forward=85_000 * (1 + 0.1 * len(blocks)),
-            state_bytes=4_096 * len(blocks),
-        ),
-        parent.quality + wobble,
-        tuple(blocks),
-        fails=rng.choice([None] * 14 + ["diverged at 24576 tokens: loss is nan", "out of memory"]),
-    )
-
-
-def _human(name: str, text: str, gain: float, role: Role) -> Grown:
-    return Grown(
-        Candidate(
-            genome=_hash(text), expression=text, role=role, name=name,
-            parameters=42_000, flops_forward=84_000.0, state_bytes=8_192,
-        ),
-        0.38 + gain,
-        ("pre(mlp())", "pre(glu())"),
-    )  # fmt: skip
-
-
-def _placebo(root: Grown, number: int) -> Grown:
-    update = {"role": "placebo", "replica": number, "name": f"placebo {number}"}
-    return Grown(root.candidate.model_copy(update=update), root.quality, root.blocks)
-
-
 def _promoted(people: Sequence[Grown], rung: int) -> list[Grown]:
     if rung == 0:
         return list(people)
@@ -260,7 +137,7 @@ def _run(
             trials.append(
                 StoredTrial(
                     trial=len(trials) + 1,
-                    key=_hash(f"{grown.key}{number}{rate}{seed}"),
+                    key=digest(f"{grown.key}{number}{rate}{seed}"),
                     spec=_spec(grown, rung, rate, 1000 * number + seed),
                     state="failed" if failed else "done",
                     reason=grown.fails,
@@ -291,7 +168,7 @@ def _spec(grown: Grown, rung: Rung, rate: float, seed: int) -> TrialSpec:
         length=rung.length,
         evaluation_tokens=rung.evaluation_tokens,
         suite="pocket",
-        suite_digest=_hash("suite"),
+        suite_digest=digest("suite"),
         seed=seed,
         learning_rate=rate,
         numerics=1,
@@ -415,7 +292,7 @@ def _config() -> CampaignConfig:
         root=ROOT,
         root_name="deltanet",
         suite="pocket",
-        suite_digest=_hash("suite"),
+        suite_digest=digest("suite"),
         corpus="the standard library of Python 3.11, 31 MB, SHA-256 9b1c7f20",
         seed=0,
         proposers=("random", "evolution"),
@@ -459,10 +336,6 @@ def _with_winner(data: ReportData) -> ReportData:
 def _mean(values: Sequence[float]) -> float:
     interval = mean_interval(values)
     return interval.value if interval else values[0]
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def point(radius: float, angle: float) -> Point:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-def branch(start: tuple[float, float], end: tuple[float, float], steps: int = 10) -> list[Point]:
+def branch(start: tuple[float, float], end: tuple[float, float], steps: int = 16) -> list[Point]:
     """A branch from one polar place to another: out along the start's ray, then bending over."""
     if start[0] == 0:
         start = (0.0, end[1])

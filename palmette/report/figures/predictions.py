@@ -6,7 +6,16 @@ import math
 
 from palmette.report import summaries
 from palmette.report.data import ReportData
-from palmette.report.figures.theme import Figure, Json, escaped, figure, lines, short, wrapped
+from palmette.report.figures.theme import (
+    Figure,
+    Json,
+    edit_words,
+    escaped,
+    figure,
+    lines,
+    short,
+    wrapped,
+)
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 
@@ -86,13 +95,13 @@ def _marks(kind: str, number: int, held: list[summaries.Outcome]) -> Json:
             "symbol": [shape if outcome.held else f"{shape}-open" for outcome, _ in sure],
             "size": 9,
             "color": colour,
-            "line": {"width": 1.4},
+            "line": {"width": 1.4, "color": colour},
         },
         "text": [
             lines(
                 [
                     f"<b>{short(outcome.row.genome)}</b> {escaped(kind)}",
-                    wrapped(outcome.row.edit_text or ""),
+                    wrapped(edit_words(outcome.row)),
                     f"predicted {promise.change:+.4f} [{promise.low:+.4f}, {promise.high:+.4f}] "
                     f"from {promise.observations} earlier edits",
                     f"happened {outcome.change:+.4f}",

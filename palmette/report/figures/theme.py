@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from palmette.records import TreeRow
+
 Colour: TypeAlias = str | list[list[float | str]]
 Theme: TypeAlias = Mapping[str, Colour]
 Json: TypeAlias = dict[str, Any]
@@ -127,6 +129,11 @@ def figure(name: str, label: str, traces: list[Json], height: int, **layout: Any
             "align": "left",
             "font": {"family": FONT, "size": 12.5, "color": "@ink"},
         },
+        "modebar": {
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "@line",
+            "activecolor": "@accent",
+        },
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "xaxis": axis,
         "yaxis": axis,
@@ -144,6 +151,11 @@ def short(genome: str) -> str:
 def escaped(text: str) -> str:
     """Text as it may stand in a label: Plotly reads a few HTML tags in labels, so none get in."""
     return html.escape(text, quote=False)
+
+
+def edit_words(row: TreeRow) -> str:
+    """What an edit changed, without its kind in front, which stands beside it anyway."""
+    return (row.edit_text or "").removeprefix(f"{row.edit}: ")
 
 
 def wrapped(text: str, width: int = 64, most: int = 6) -> str:
