@@ -16,6 +16,11 @@ def canonical(node: Node) -> Node:
 
     A rewriting that would hold more children than a field allows is left out, so that the result
     is well typed too.
+
+    >>> import palmette
+    >>> from palmette.grammar import parse, unparse
+    >>> unparse(canonical(parse("seq(pre(glu()), pre(glu()))", palmette.language())))
+    'lm(stack(pre(glu())))'
     """
     kids = node.nodes()
     settled = tuple(canonical(kid) for kid in kids)

@@ -19,6 +19,11 @@ def distance(a: Node, b: Node) -> float:
     Inserting or deleting a node costs 1. Relabelling costs 1 between nodes of different classes;
     between two of the same class, the fraction of their knobs that differ, halved, so that a
     changed knob is always nearer than a changed node.
+
+    >>> import palmette
+    >>> one, other = palmette.parse("pre(lin())").root, palmette.parse("stack(pre(lin()))").root
+    >>> distance(one, one), distance(one, other)
+    (0.0, 0.25)
     """
     left, right = _Postorder.of(a), _Postorder.of(b)
     cost = _tree_distance(left, right)

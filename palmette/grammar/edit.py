@@ -72,6 +72,12 @@ def edit(
     parent, and has at most `most` nodes, or as many as the parent if that has more.
 
     Raises `ValueError` if no edit of these kinds is possible.
+
+    >>> import palmette
+    >>> parent = palmette.parse("stack(pre(lin()))").root
+    >>> made = edit(parent, palmette.language(), random.Random(1), kinds=["prune"])
+    >>> unparse(made.node), made.text
+    ('lm(pre(lin()))', 'prune: stack(pre(lin())) -> its part pre(lin()) at lm')
     """
     tried = list(dict.fromkeys(kinds)) if kinds is not None else list(_CHANGES)
     if unknown := [kind for kind in tried if kind not in _CHANGES]:

@@ -18,6 +18,10 @@ def gbnf(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> str:
     """A GBNF grammar of all genomes at most `depth` nodes deep; its start is `root`.
 
     Raises `ValueError` if no genome is that shallow.
+
+    >>> import palmette
+    >>> print(gbnf(palmette.language(), depth=3).splitlines()[0])
+    root ::= model-3
     """
     levels = Levels.of(language, sort, depth)
     rules = {"root": _rule_name(title((sort, NO_EFFECTS), depth))}

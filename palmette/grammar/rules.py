@@ -62,6 +62,10 @@ def check(
 
     `required` are effects that the whole tree has to keep, `sort` what the root has to be.
     The messages begin with the place, as in `lm/pre: …`; line and column are 0.
+
+    >>> import palmette
+    >>> check(palmette.parse("pre(glu())").root, palmette.language())
+    ()
     """
     return tuple(Fault(0, 0, message) for message in _faults(node, language, required, sort, ()))
 

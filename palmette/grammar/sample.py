@@ -29,6 +29,11 @@ def sample_genome(
     """A random genome of at most `most` nodes, in canonical form.
 
     Raises `ValueError` if no model can be that small.
+
+    >>> import palmette
+    >>> genome = sample_genome(palmette.language(), random.Random(0), most=9)
+    >>> sum(1 for _ in genome.root.walk()) <= 9
+    True
     """
     return Genome(canonical(sample(language, Sort.MODEL, rng, required, most)))
 

@@ -23,7 +23,12 @@ from palmette.grammar.types import NO_EFFECTS, Child, Effects, Knob, Sort, Value
 
 
 def to_json(node: Node) -> dict[str, Any]:
-    """A tree as plain JSON data; `from_json` reads it back as the same tree."""
+    """A tree as plain JSON data; `from_json` reads it back as the same tree.
+
+    >>> import palmette
+    >>> to_json(palmette.parse("pre(glu(ratio=4))").root)
+    {'node': 'lm', 'core': {'node': 'pre', 'op': {'node': 'glu', 'ratio': '4'}}}
+    """
     data: dict[str, Any] = {"node": node.name}
     for name, spec in fields_of(type(node)).items():
         held = getattr(node, name)

@@ -24,6 +24,10 @@ def parse(text: str, language: Language, sort: Sort = Sort.MODEL) -> Node:
     of a genome as it stands.
 
     Raises `GenomeError` with every fault, each with its line and column.
+
+    >>> import palmette
+    >>> unparse(parse("pre(glu(ratio=4.0))", palmette.language()))
+    'lm(pre(glu(ratio=4)))'
     """
     source = Source(text)
     reader = Reader(language, source)
@@ -52,6 +56,10 @@ def signature(cls: type[Node]) -> str:
 
     Children are given by their sort: `Op` one, `Core+` one or more, `Op{2..4}` two to four. The
     first choice of a knob is its absent value, which the text leaves out.
+
+    >>> import palmette
+    >>> signature(palmette.language().get("repeat"))
+    'repeat(n: 2|3|4, Core+)'
     """
     parts = []
     for name, spec in fields_of(cls).items():
