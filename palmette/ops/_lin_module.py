@@ -123,7 +123,7 @@ class LinearRecurrence(nn.Module):
         raw_v = v
         if self.read == "normalised":
             v = F.pad(v, (0, 1), value=1.0)  # the last column accumulates the denominator
-        k, a, b = self._erasure(k, erase_key, beta, erase, log_decay)
+        k, a, b = self._erasure(k, erase_key, beta, erase)
         on_value, on_key = self._strength(beta, strength, step_size, log_decay)
         if on_value is not None:
             v = v * on_value
@@ -204,7 +204,6 @@ class LinearRecurrence(nn.Module):
         erase_key: Float[Tensor, "b t m"],
         beta: Float[Tensor, "b t n"],
         low: Float[Tensor, "b t r"],
-        log_decay: Float[Tensor, "#b #h s #k"] | None,
     ) -> tuple[
         Float[Tensor, "#b #h s k"],
         Float[Tensor, "#b #h s k"] | None,
@@ -213,16 +212,15 @@ class LinearRecurrence(nn.Module):
         """The keys, and a and b of the recurrence: after the decay, I - c c^T or I - beta k k^T."""
         if self.erase == "none":
             return k, None, None
-        kept = 1.0 if log_decay is None else log_decay.exp()
         if self.erase in ("beta", "beta2"):
-            return k, k * (-self._beta(beta) * kept), None
+            return k, -self._beta(beta) * k, None
         gates = torch.sigmoid(self.erase_up(low) + self.erase_bias)
         gates = heads_first(gates, self.householders, self.heads)
         if self.erase == "channel":
             k = gates * k
-            return k, -k * kept, None
+            return k, -k, None
         b = gates * unit_length(heads_first(erase_key, self.householders, self.key_heads))
-        return k, -b * kept, b
+        return k, -b, b
 
     def _beta(self, beta: Float[Tensor, "b t n"]) -> Float[Tensor, "b h s 1"]:
         """How much of the old value is erased: in (0, 1), or in (0, 2) for 'beta2'."""

@@ -42,7 +42,7 @@ class Lin(Primitive):
     the decay (or a step of its own), 'complement' 1 - e^g (without decay a gate of its own).
 
     `householders` n > 1 writes, and where there is erasure erases, n times a token
-    (DeltaProduct, arXiv 2502.10297); it decays once and reads after the last.
+    (DeltaProduct, arXiv 2502.10297); it decays once ('tied': at each write) and reads at the end.
 
     `read` 'bonus' sees the state before the token's last write and that write under learned
     weights (RWKV, arXiv 2404.05892); 'normalised' divides by the same recurrence over ones: by
@@ -52,6 +52,11 @@ class Lin(Primitive):
     A convolution is followed by a SiLU. `out_norm` 'rms' norms each head before the gate,
     'rms_after' all of them together after it, as Mamba-2 does. Queries are scaled by k^(-1/2),
     except where 'dt' scales the writes.
+
+    >>> place = Place(width=64, depth=1, hidden=1.0, vocabulary=256, context=128)
+    >>> cost = Lin(erase="beta").cost(place, length=128)
+    >>> cost.parameters, cost.state_bytes
+    (17424, 6400)
     """
 
     sort = Sort.OPERATOR

@@ -104,7 +104,7 @@ def test_an_erasing_token_never_grows_the_state(decay: str, erase: str) -> None:
         state = torch.eye(6).expand(2, 1, 6, 6)
         for t in range(q.shape[2]):
             kept = state if log_decay is None else log_decay[:, :, t].exp().unsqueeze(-1) * state
-            erased = (a[:, :, t].unsqueeze(-2) @ state).squeeze(-2)
+            erased = (a[:, :, t].unsqueeze(-2) @ kept).squeeze(-2)
             through = (k if b is None else b)[:, :, t]
             state = kept + through.unsqueeze(-1) * erased.unsqueeze(-2)
         captured.append(state)

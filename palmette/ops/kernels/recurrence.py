@@ -1,12 +1,14 @@
 """K1: the linear recurrence that every member of the `lin` family is a special case of.
 
-    S_t = Diag(e^{g_t}) S_{t-1} + b_t (a_t^T S_{t-1}) + k_t v_t^T          S: [k v]
-    o_t = q_t^T S_t                                         the inclusive read
-    o_t = q_t^T (S_{t-1} + Diag(u) k_t v_t^T)               the exclusive read, u being the bonus
+    S'_t = Diag(e^{g_t}) S_{t-1}                            decay                         S: [k v]
+    S_t  = S'_t + b_t (a_t^T S'_t) + k_t v_t^T              erase and write
+    o_t  = q_t^T S_t                                        the inclusive read
+    o_t  = q_t^T (S_{t-1} + Diag(u) k_t v_t^T)              the exclusive read, u being the bonus
 
 g is the log decay (none, one a head, or one a key channel); a and b erase. Without b the erasure
-goes through the key, b = k: S_t = Diag(e^{g_t}) S_{t-1} + k_t (v_t + a_t^T S_{t-1})^T, which is the
-delta rule for v = beta v, a = -beta e^g k, and the cheapest of the erasing forms.
+goes through the key, b = k: S_t = S'_t + k_t (v_t + a_t^T S'_t)^T, which is the delta rule for
+v = beta v, a = -beta k, and the cheapest of the erasing forms. Where a paper erases from S_{t-1},
+before the decay, a here is e^{-g} times that paper's.
 
 Three forms: `recurrence_step` is the equation, `recurrence_loop` runs it over time, and
 `recurrence_chunked` computes the same values chunk by chunk with matrix products (Yang et al.,
@@ -17,7 +19,7 @@ heads of values, and g may have a batch of one.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -40,10 +42,10 @@ def recurrence_step(
     """
     written = k.unsqueeze(-1) * v.unsqueeze(-2)
     after = state if log_decay is None else log_decay.exp().unsqueeze(-1) * state
-    after = after + written
     if a is not None:
-        erased = (a.unsqueeze(-1) * state).sum(-2)  # a^T S
+        erased = (a.unsqueeze(-1) * after).sum(-2)  # a^T S'
         after = after + (k if b is None else b).unsqueeze(-1) * erased.unsqueeze(-2)
+    after = after + written
     read = after if bonus is None else state + bonus.unsqueeze(-1) * written
     return (q.unsqueeze(-1) * read).sum(-2), after
 
@@ -91,58 +93,58 @@ def recurrence_chunked(
     A log decay per channel must be at least -5 and `chunk` at most 32: its pair weights are
     products e^{G_i - G_m} e^{G_m - G_j} around the chunk's middle m, so that exponents stay within
     5 * chunk / 2 = 80 and fp32 holds them. A decay per head has no such limit.
-    """
-    length, size = q.shape[2], chunk
-    inclusive = torch.ones(size, size, dtype=torch.bool, device=q.device).tril()
-    strict = inclusive.tril(-1)
-    reading = inclusive if bonus is None else strict
-    own = None if bonus is None else (q * k * bonus.unsqueeze(1)).sum(-1, keepdim=True) * v
-    q, k, v = _chunks(q, size), _chunks(k, size), _chunks(v, size)
 
-    total = before = after = None  # running log decay: through i, before i, and for the read at i
-    k_end, q_start = k, q
+    Where nothing is erased 32 is the fastest of 16, 32, 64, where something is 16 (b = 32, h = 2
+    and 4, t = 128, k = v = 64 / h, forward and backward on one core of an AVX-512 machine).
+    """
+    length = q.shape[2]
+    present = None if bonus is None else (q * k * bonus.unsqueeze(1)).sum(-1, keepdim=True) * v
+    q, k, v = _chunks(q, chunk), _chunks(k, chunk), _chunks(v, chunk)
+    total = read_total = keep = None  # running log decays, and the decay of a whole chunk
     if log_decay is not None:
-        log_decay = _chunks(log_decay, size)
-        total = log_decay.cumsum(3)
-        before = total - log_decay
-        after = total if bonus is None else before
-        k_end = k * (total[..., -1:, :] - total).exp()
-        q_start = q * after.exp()
-    keep = None if total is None else total[..., -1:, :].exp().transpose(-1, -2)
+        log_decay = _chunks(log_decay, chunk)
+        total = read_total = log_decay.cumsum(3)
+        keep = total[..., -1:, :].exp().transpose(-1, -2)
+        if bonus is not None:
+            read_total = total - log_decay
+    last = 0 if bonus is None else -1  # the diagonal of the last pair that a query sees
+
+    row, row_start, weights = _row_factors(total, total, 0)
+    column, column_end = _column_factors(total)
+    q_row, q_start, q_weights = row, row_start, weights
+    if bonus is not None:
+        q_row, q_start, q_weights = _row_factors(read_total, total, last)
+    q, k = _times(q, q_row), _times(k, column)
+    q_start, k_end = _times(q, q_start), _times(k, column_end)
 
     if a is None:
-        inside = _pairs(q, k, after, total, reading) @ v
+        inside = _pairs(q, k, q_weights, last) @ v
         written = k_end.transpose(-1, -2) @ v
         starts, state = _scan_diagonal(keep, written, state)
-        outputs = inside + q_start @ starts
     else:
-        a = _chunks(a, size)
-        a_start = a if before is None else a * before.exp()
-        if b is None:
-            from_writes, write_key, write_end = v, k, k_end
-        else:
-            b = _chunks(b, size)
-            write_key = b
-            write_end = b if total is None else b * (total[..., -1:, :] - total).exp()
-            from_writes = _pairs(a, k, before, total, strict) @ v
-        among = _pairs(a, write_key, before, total, strict)
-        right = torch.cat([from_writes, a_start.expand(*v.shape[:-1], -1)], -1)
-        solved = torch.linalg.solve_triangular(-among, right, upper=False, unitriangular=True)
-        inside = _pairs(q, write_key, after, total, reading) @ solved
-        carried = write_end.transpose(-1, -2) @ solved
-        widths = [v.shape[-1], k.shape[-1]]
-        inside, through = torch.split(inside, widths, -1)
-        q_start = q_start + through
-        written, transition = torch.split(carried, widths, -1)
+        a = _times(_chunks(a, chunk), row)
+        through, through_end, from_writes = k, k_end, v
         if b is not None:
-            inside = inside + _pairs(q, k, after, total, reading) @ v
+            through = _times(_chunks(b, chunk), column)
+            through_end = _times(through, column_end)
+            from_writes = _pairs(a, k, weights, -1) @ v
+        a_start = _times(a, row_start)
+        right = torch.cat([from_writes, a_start.expand(*v.shape[:-1], -1)], -1)
+        among = a @ through.transpose(-1, -2)
+        # above the diagonal and on it nothing is read, so nothing need be masked there
+        solved = _unit_triangular_inverse(_times(among, weights)) @ right
+        widths = [v.shape[-1], k.shape[-1]]
+        inside, erased = torch.split(_pairs(q, through, q_weights, last) @ solved, widths, -1)
+        written, transition = torch.split(through_end.transpose(-1, -2) @ solved, widths, -1)
+        q_start = q_start + erased
+        if b is not None:
+            inside = inside + _pairs(q, k, q_weights, last) @ v
             written = written + k_end.transpose(-1, -2) @ v
         diagonal = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-        transition = transition + (diagonal if keep is None else diagonal * keep)
+        transition = transition + _times(diagonal, keep)
         starts, state = _scan_full(transition, written, state)
-        outputs = inside + q_start @ starts
-    outputs = outputs.flatten(2, 3)[:, :, :length]
-    return outputs if own is None else outputs + own, state
+    outputs = (inside + q_start @ starts).flatten(2, 3)[:, :, :length]
+    return outputs if present is None else outputs + present, state
 
 
 def _chunks(x: Float[Tensor, "b h t k"], size: int) -> Float[Tensor, "b h n c k"]:
@@ -153,24 +155,69 @@ def _chunks(x: Float[Tensor, "b h t k"], size: int) -> Float[Tensor, "b h n c k"
     return x.reshape(*x.shape[:2], -1, size, x.shape[-1])
 
 
+def _times(x: Float[Tensor, "*shape"], factor: Tensor | None) -> Float[Tensor, "*product"]:
+    """x * factor, where there is one."""
+    return x if factor is None else x * factor
+
+
+def _row_factors(
+    rows: Float[Tensor, "#b #h n c #k"] | None,
+    columns: Float[Tensor, "#b #h n c #k"] | None,
+    last: int,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """For x in e^{X_i - Y_j} x_i . y_j: the factor on x, that from there to e^{X_i}, the weights.
+
+    A decay per head becomes a matrix of weights e^{X_i - Y_j}, at most 1 and 0 for pairs that are
+    not seen; a decay per channel becomes factors on x and on y.
+    """
+    if rows is None or columns is None:
+        return None, None, None
+    if rows.shape[-1] == 1:
+        c = rows.shape[-2]
+        hidden = torch.ones(c, c, dtype=torch.bool, device=rows.device).triu(last + 1)
+        between = rows - columns.transpose(-1, -2)
+        return None, rows.exp(), between.masked_fill(hidden, -torch.inf).exp()
+    middle = _middle(columns)
+    return (rows - middle).exp(), middle.exp(), None
+
+
+def _column_factors(
+    columns: Float[Tensor, "#b #h n c #k"] | None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """For y: the factor on y, and that from there to what the chunk's end keeps of it."""
+    if columns is None:
+        return None, None
+    end = columns[..., -1:, :]
+    if columns.shape[-1] == 1:
+        return None, (end - columns).exp()
+    middle = _middle(columns)
+    return (middle - columns).exp(), (end - middle).exp()
+
+
+def _middle(columns: Float[Tensor, "#b #h n c k"]) -> Float[Tensor, "#b #h n 1 k"]:
+    return columns[..., columns.shape[-2] // 2 - 1, :].unsqueeze(-2)
+
+
 def _pairs(
     x: Float[Tensor, "#b #h n c k"],
     y: Float[Tensor, "#b #h n c k"],
-    x_total: Float[Tensor, "#b #h n c #k"] | None,
-    y_total: Float[Tensor, "#b #h n c #k"] | None,
-    seen: Bool[Tensor, "c c"],
+    weights: Float[Tensor, "#b #h n c c"] | None,
+    last: int,
 ) -> Float[Tensor, "b hh n c c"]:
-    """x_i . y_j e^{X_i - Y_j} where `seen`, else 0; X and Y are running log decays."""
-    if x_total is None or y_total is None:
-        return (x @ y.transpose(-1, -2)).masked_fill(~seen, 0.0)
-    if x_total.shape[-1] == 1:
-        between = (x_total - y_total.transpose(-1, -2)).masked_fill(~seen, -torch.inf).exp()
-        return (x @ y.transpose(-1, -2)) * between
-    # any reference gives the same product, so no gradient need flow through it
-    middle = y_total[..., y_total.shape[-2] // 2 - 1, :].unsqueeze(-2).detach()
-    x = x * (x_total - middle).exp()
-    y = y * (middle - y_total).exp()
-    return (x @ y.transpose(-1, -2)).masked_fill(~seen, 0.0)
+    """x_i . y_j, weighted, for j up to i + last, and 0 beyond."""
+    products = _times(x @ y.transpose(-1, -2), weights)
+    return products.tril(last) if weights is None or last < 0 else products
+
+
+def _unit_triangular_inverse(x: Float[Tensor, "*bhn c c"]) -> Float[Tensor, "*bhn c c"]:
+    """(I - x)^-1, x being read below the diagonal alone.
+
+    The inverse and a product take less time than solving for a wide right-hand side.
+    """
+    identity = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).expand_as(x)
+    return torch.linalg.solve_triangular(  # type: ignore[no-any-return]
+        -x, identity, upper=False, unitriangular=True
+    )
 
 
 def _scan_diagonal(

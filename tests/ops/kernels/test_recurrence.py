@@ -29,7 +29,7 @@ def random_arguments(
     a = b = None
     if erase != "none":
         erased = k if erase == "beta" else normalize(normal(*lead, 8), dim=-1)
-        a = -beta * erased * (1.0 if log_decay is None else log_decay.exp())
+        a = -beta * erased
         b = None if erase == "beta" else erased
     arguments = {
         "q": normal(*lead, 8),
