@@ -16,6 +16,7 @@ from palmette.search.proposers._base import Proposal, Proposer
 
 TOURNAMENT = 3
 GRAFT_SHARE = 0.2
+NODES = 32  # of a child at most: edits alone would let lineages grow
 KINDS: dict[Kind, int] = {"tune": 6, "replace": 3, "insert": 2, "wrap": 2, "prune": 2, "split": 1}
 """The odds of each kind of edit; kinds that are possible nowhere in the parent drop out."""
 
@@ -29,16 +30,16 @@ class Evolution(Proposer):
         """A child of this island: an edited or grafted tournament winner."""
         parent = archive.tournament(archive.living(island), TOURNAMENT, rng)
         donor = self._donor(archive, island, rng)
-        parents: tuple[str, ...] = (parent.candidate.genome,)
+        edited = None
         if donor is not None and rng.random() < GRAFT_SHARE:
-            edited = graft(parent.genome.root, donor.genome.root, archive.language, rng)
-            parents = (parent.candidate.genome, donor.candidate.genome)
-        else:
+            edited = _graft(parent, donor, archive, rng)
+        if edited is None:
             edited, donor = _one_edit(parent, archive, rng), None
+        parents = (parent, donor) if donor else (parent,)
         prediction = archive.predict(edited.kind)
         return Proposal(
             genome=Genome(edited.node),
-            parents=parents,
+            parents=tuple(entry.candidate.genome for entry in parents),
             edit=edited.kind,
             edit_text=edited.text,
             motivation=_motivation(parent, island, edited.kind, prediction.observations, donor),
@@ -53,11 +54,19 @@ class Evolution(Proposer):
         return winner if winner.candidate.role == "found" else None
 
 
+def _graft(parent: Entry, donor: Entry, archive: Archive, rng: random.Random) -> Edited | None:
+    """A part of the donor in the parent; None if the donor has nothing new that fits."""
+    try:
+        return graft(parent.genome.root, donor.genome.root, archive.language, rng, most=NODES)
+    except ValueError:
+        return None
+
+
 def _one_edit(parent: Entry, archive: Archive, rng: random.Random) -> Edited:
     drawn = sorted(KINDS, key=lambda kind: rng.random() ** (1 / KINDS[kind]), reverse=True)
     for kind in drawn:
         try:
-            return edit(parent.genome.root, archive.language, rng, kinds=(kind,))
+            return edit(parent.genome.root, archive.language, rng, (kind,), NODES)
         except ValueError:
             continue
     raise ValueError(f"no edit is possible in {parent.genome}")
