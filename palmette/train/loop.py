@@ -236,7 +236,11 @@ def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs torch in one thread: the order of every sum is then fixed, and so are its bits."""
+    """Runs torch in one thread: the order of every sum is then fixed, and so are its bits.
+
+    On a CPU that is all it takes; `torch.use_deterministic_algorithms` would only refuse operators
+    whose order depends on threads.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

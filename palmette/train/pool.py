@@ -227,7 +227,7 @@ def server_environment() -> dict[str, str]:
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = "1"
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    environment["PYTHONPATH"] = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     if platform.libc_ver()[0] == "glibc":
         given = environment.get("GLIBC_TUNABLES")
         environment["GLIBC_TUNABLES"] = f"{MALLOC}:{given}" if given else MALLOC

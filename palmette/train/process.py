@@ -33,7 +33,7 @@ def die_with(parent: int) -> None:
 
 def kill_group(group: int) -> None:
     """Kills every process of a group; a group that has ended is left alone."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where only zombies are left
         os.killpg(group, signal.SIGKILL)
 
 

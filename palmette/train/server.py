@@ -11,8 +11,8 @@ Nothing outlives its parent: the kernel kills the server when the pool's process
 when the server does, and the server kills every group when its command pipe closes. The server also
 watches the trials' memory and time, and says by which signal a lost one died.
 
-Commands are `{"run": key, "spec": …, "weights": …}` and `{"kill": key}`; events are `ready`,
-`started`, `point` and `ended`.
+Commands are `{"run": key, "spec": …, "weights": …}` and `{"kill": key}`; events are `started`,
+`point` and `ended`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import importlib
 import json
 import math
 import os
+import resource
 import selectors
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import NoReturn
@@ -74,7 +76,7 @@ class Trial:
     ended: Message | None = None  # the trial's own report
     killed: str | None = None  # why the server killed it
     status: int | None = None  # as waitpid gives it
-    sampled: float = field(default=0.0)
+    sampled: float = -math.inf  # when its memory was last looked at
 
     def report(self) -> Message:
         """How the trial ended: as it said, or else as its process did."""
@@ -113,7 +115,6 @@ class Server:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._watch(self._woken, self._reap)
         self._watch(self._commands.pipe, self._obey)
-        send(self._events, {"event": "ready"})
         while not self._commands.closed:
             for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
                 # An earlier callback may have closed the pipe, and a fork reused its number.
@@ -147,7 +148,8 @@ class Server:
         os.close(write_end)
         os.set_blocking(read_end, False)
         # Here and in the child: whoever comes first, the group exists before it can be killed.
-        os.setpgid(pid, pid)
+        with suppress(OSError):  # the trial was first and is already gone
+            os.setpgid(pid, pid)
         trial = Trial(command["run"], pid, slot, Inbox(read_end), began)
         self._trials[pid] = trial
         self._watch(read_end, lambda: self._listen(trial))
@@ -253,6 +255,7 @@ def main() -> None:
     config = Config(**json.loads(sys.argv[1]))
     die_with(config.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for grow to act upon
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crashed trial leaves no file behind
     commands, events = os.dup(0), os.dup(1)
     # Whatever a trial prints must reach neither the pipe of events nor the screen.
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -164,8 +164,9 @@ def nothing(argument, weights, on_progress):
 ACTIONS = {
     action.__name__: action
     for action in (
-        crash, leave, hang, ignore_signals, eat, eat_in_a_child, print_garbage, report_often, fail_at_length, fail,
-        diverge, exhaust, exhaust_torch, fill_the_disk, exit_politely, orphan, meet, nothing,
+        crash, leave, hang, ignore_signals, eat, eat_in_a_child, print_garbage, report_often,
+        fail, fail_at_length, diverge, exhaust, exhaust_torch, fill_the_disk, exit_politely, orphan,
+        meet, nothing,
     )
 }  # fmt: skip
 

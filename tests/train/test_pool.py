@@ -183,6 +183,17 @@ def test_a_killed_server_loses_its_trials_and_is_replaced():
     assert_gone(after)
 
 
+def test_a_server_killed_while_idle_costs_one_attempt():
+    with Pool(1, None, runner=RUNNER) as pool:
+        run_all(pool, [spec("nothing")])
+        os.kill(pool.pids[0], signal.SIGKILL)
+        assert_gone(pool.pids)
+        (lost,) = run_all(pool, [spec("nothing")])
+        assert lost.reason == "the trial server ended with status -9"
+        (done,) = run_all(pool, [spec("nothing")])
+        assert done.outcome == "done"
+
+
 def test_a_server_that_cannot_start_is_an_error_that_says_why():
     with Pool(1, None, runner="misbehaving:make_broken") as pool:
         pool.submit(spec("nothing"))
@@ -252,6 +263,12 @@ def test_a_real_trial_finds_everything_imported_and_gives_the_same_bits(tmp_path
     assert numbers(ended.result) == numbers(run_trial(real, None))
     assert ended.result.weights == "best.pt"
     assert (tmp_path / "best.pt").exists()
+
+
+def test_the_server_imports_from_where_its_holder_does(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", "/elsewhere"])
+    assert server_environment()["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/elsewhere"
 
 
 def test_the_environment_is_for_one_thread_and_keeps_what_was_set(monkeypatch):
