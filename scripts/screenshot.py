@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
 ARGUMENTS = [
     "--headless",
@@ -62,15 +62,28 @@ def pictures(options: argparse.Namespace) -> list[Path]:
         )
         page.goto(options.report.resolve().as_uri())
         page.wait_for_selector("html[data-drawn]")
+        page.add_style_tag(content=".bar { display: none !important; }")
         for section in options.section or [None]:
             path = options.directory / f"{section or 'page'}{suffix}.png"
             if section is None:
                 page.screenshot(path=path, full_page=True)
             else:
-                page.locator(f"#{section}").screenshot(path=path)
+                page.screenshot(path=path, full_page=True, clip=frame(page, section))
             taken.append(path)
         browser.close()
     return taken
+
+
+def frame(page: Page, section: str) -> FloatRect:
+    """The place of an element on the page, with a margin: figures reach beyond the text."""
+    found = page.locator(f"#{section}")
+    box = found.bounding_box() if found.count() else None
+    if box is None:
+        raise SystemExit(f"the page has no visible element with the id {section!r}")
+    width = page.viewport_size["width"] if page.viewport_size else box["width"]
+    left = max(0.0, box["x"] - 80)
+    right = min(float(width), box["x"] + box["width"] + 80)
+    return {"x": left, "y": box["y"], "width": right - left, "height": box["height"] + 24}
 
 
 if __name__ == "__main__":

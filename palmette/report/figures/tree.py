@@ -102,7 +102,8 @@ def _grafts(rows: Sequence[TreeRow], polar: Mapping[Key, tuple[float, float]]) -
         for other in row.parents[1:]:
             if (other, 0) in polar:
                 drawn += [point(*polar[other, 0]), point(*polar[_key(row)]), None]
-    return _path(drawn, {"color": "@soft", "width": 1, "dash": "dot"}, "graft's second parent")
+    dotted = {"color": "@soft", "width": 1, "dash": "dot"}
+    return _path(drawn, dotted, "graft's second parent") | {"opacity": 0.55}
 
 
 def _path(points: Sequence[Point | None], line: Json, name: str) -> Json:
