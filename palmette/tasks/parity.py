@@ -18,17 +18,22 @@ class Parity(Task):
 
         >>> rng = np.random.default_rng(1)
         >>> print(Parity().batch(None, rng, 1, 48, Split.TRAIN).show())
-        |00110011111001000010|0101001000001110101101|010
-        ·00100010101110000011·0110001111110100110110·011
+        |10000100010|00100000111010110100101000101011100
+        ·11111000011·00111111010011011000110000110010111
 
     In training a sequence is packed with strings of `shortest` to `longest` bits, each begun by
-    RESET, where the parity starts anew. In all other splits a row is one string of 255 bits: since
-    every prefix is asked for, one row evaluates all lengths, and accuracy is reported by bucket of
-    prefix length, of which only the first was trained. Training and evaluation share no string.
+    RESET, where the parity starts anew; as many of 3-5 as of 20-40 bits (the logarithm of the size
+    is uniform), for on short strings it is learned first. In all other splits a row is one string
+    of 255 bits: since every prefix is asked for, one row evaluates all lengths, and accuracy is
+    reported by bucket of prefix length, of which only the first was trained on. Training and
+    evaluation share no string.
 
     This is the state-tracking test of arXiv 2411.12537: a linear recurrence needs negative
     eigenvalues in its transition matrix to solve it at any length, so deltanet with beta in [0, 1]
-    cannot and with beta in [0, 2] can. Chance is 1 bit.
+    cannot and with beta in [0, 2] can. Here, with 42,000 parameters after 0.8 M tokens at length
+    128, accuracy by bucket is 0.74, 0.47, 0.49, 0.50 with beta and 1.00, 1.00, 0.98, 0.78 with
+    beta2 (learning rate 0.005, one seed each); with uniform sizes both were at 0.9 bits after
+    0.4 M. Chance is 1 bit.
     """
 
     extrapolates: ClassVar[tuple[int, ...]] = (40, 64, 128, 256)
@@ -81,7 +86,8 @@ class Parity(Task):
     def _packed(self, rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
         """[b t] True where a string begins; the last one of a row may be cut short."""
         most = length // (self.shortest + 1) + 1
-        sizes = rng.integers(self.shortest, self.longest + 1, (rows, most)) + 1  # with its RESET
+        low, high = np.log(self.shortest), np.log(self.longest + 1)
+        sizes = np.exp(rng.uniform(low, high, (rows, most))).astype(np.int64) + 1  # with its RESET
         begins = np.minimum(np.cumsum(sizes, axis=1), length)
         starts = np.zeros((rows, length + 1), dtype=bool)  # what lies past the row falls on its end
         np.put_along_axis(starts, begins, True, axis=1)

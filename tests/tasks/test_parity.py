@@ -16,6 +16,8 @@ def test_training_strings_are_3_to_40_bits():
     assert (made.inputs[:, 0] == Marker.RESET).all()
     sizes = [len(bits) for row in made.inputs for bits in strings(row)[:-1]]  # the last may be cut
     assert (min(sizes), max(sizes)) == (3, 40)
+    short, long = (sum(low <= size < high for size in sizes) for low, high in ((4, 8), (16, 32)))
+    assert 1.0 < short / long < 1.5  # log-uniform; the cut last strings are mostly long ones
     assert made.lengths is None
     assert max(len(strings(row)[-1]) for row in made.inputs) <= 40
 
