@@ -107,13 +107,15 @@ def recurrence_chunked(
         keep = total[..., -1:, :].exp().transpose(-1, -2)
         if bonus is not None:
             read_total = total - log_decay
-    last = 0 if bonus is None else -1  # the diagonal of the last pair that a query sees
+    seen = torch.ones(chunk, chunk, dtype=v.dtype, device=v.device).tril()
 
-    row, row_start, weights = _row_factors(total, total, 0)
+    row, row_start, weights = _row_factors(total, total, seen)
     column, column_end = _column_factors(total)
     q_row, q_start, q_weights = row, row_start, weights
+    last = 0  # a query's own write is the last that it sees
     if bonus is not None:
-        q_row, q_start, q_weights = _row_factors(read_total, total, last)
+        last = -1
+        q_row, q_start, q_weights = _row_factors(read_total, total, seen.tril(last))
     q, k = _times(q, q_row), _times(k, column)
     q_start, k_end = _times(q, q_start), _times(k, column_end)
 
@@ -163,20 +165,18 @@ def _times(x: Float[Tensor, "*shape"], factor: Tensor | None) -> Float[Tensor, "
 def _row_factors(
     rows: Float[Tensor, "#b #h n c #k"] | None,
     columns: Float[Tensor, "#b #h n c #k"] | None,
-    last: int,
+    seen: Float[Tensor, "c c"],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """For x in e^{X_i - Y_j} x_i . y_j: the factor on x, that from there to e^{X_i}, the weights.
 
-    A decay per head becomes a matrix of weights e^{X_i - Y_j}, at most 1 and 0 for pairs that are
-    not seen; a decay per channel becomes factors on x and on y.
+    The weights are 1 where a pair is `seen` and 0 elsewhere; a decay per head makes them
+    e^{X_i - Y_j}, at most 1. A decay per channel becomes factors on x and on y, without weights.
     """
     if rows is None or columns is None:
-        return None, None, None
+        return None, None, seen
     if rows.shape[-1] == 1:
-        c = rows.shape[-2]
-        hidden = torch.ones(c, c, dtype=torch.bool, device=rows.device).triu(last + 1)
-        between = rows - columns.transpose(-1, -2)
-        return None, rows.exp(), between.masked_fill(hidden, -torch.inf).exp()
+        between = (rows - columns.transpose(-1, -2)).masked_fill(seen == 0.0, -torch.inf)
+        return None, rows.exp(), between.exp()
     middle = _middle(columns)
     return (rows - middle).exp(), middle.exp(), None
 
@@ -201,10 +201,14 @@ def _middle(columns: Float[Tensor, "#b #h n c k"]) -> Float[Tensor, "#b #h n 1 k
 def _pairs(
     x: Float[Tensor, "#b #h n c k"],
     y: Float[Tensor, "#b #h n c k"],
-    weights: Float[Tensor, "#b #h n c c"] | None,
+    weights: Float[Tensor, "*lead c c"] | None,
     last: int,
 ) -> Float[Tensor, "b hh n c c"]:
-    """x_i . y_j, weighted, for j up to i + last, and 0 beyond."""
+    """x_i . y_j, weighted, for j up to i + last, and 0 beyond.
+
+    Products without weights may be infinite where they are not seen, and are cut off, not
+    multiplied, there.
+    """
     products = _times(x @ y.transpose(-1, -2), weights)
     return products.tril(last) if weights is None or last < 0 else products
 
