@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import Result
@@ -119,3 +120,19 @@ def test_a_comparison_is_not_ranked(palmette: Run, grown: Grown) -> None:
     result = palmette("best", "--storage", grown.url, "--campaign", "compare-1")
     assert result.exit_code == 2
     assert "'compare-1' holds a comparison; run the same `palmette compare` again" in result.stderr
+
+
+def test_the_report_is_written(palmette: Run, grown: Grown, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    result = palmette("report", "-o", str(output), "--storage", grown.url, "-f", "json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == [
+        {"file": str(output), "what": "the report of campaign 'first'"}
+    ]
+    assert grown.found[:8] in output.read_text()
+
+
+def test_a_report_is_a_page(palmette: Run, grown: Grown) -> None:
+    result = palmette("report", "-o", "page.pdf", "--storage", grown.url)
+    assert result.exit_code == 2
+    assert "-o wants a file that ends in .html, got page.pdf" in result.stderr
