@@ -18,8 +18,8 @@ check: $(VENV)/.test
 	scripts/check
 
 format: $(VENV)/.test
-	$(BIN)/ruff format palmette tests benchmarks scripts/*.py
-	$(BIN)/ruff check --fix palmette tests benchmarks scripts/*.py
+	$(BIN)/ruff format palmette tests benchmarks scripts
+	$(BIN)/ruff check --fix palmette tests benchmarks scripts
 
 $(VENV)/.grow: pyproject.toml constraints.txt
 	scripts/install $(PYTHON)
