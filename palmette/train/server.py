@@ -40,7 +40,7 @@ from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import die_with, kill_group, pin, resident_bytes
 
 SAMPLE_SECONDS = 0.25  # between looks at a trial's memory and time
-TELL_SECONDS = 0.25  # between points of a trial's curve that are passed on while it runs
+TELL_SECONDS = 1.0  # between points of a trial's curve that are passed on while it runs
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,17 @@ class Server:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._watch(self._woken, self._reap)
         self._watch(self._commands.pipe, self._obey)
-        while not self._commands.closed:
-            for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
-                # An earlier callback may have closed the pipe, and a fork reused its number.
-                if self._selector.get_map().get(ready.fileobj) == ready:
-                    ready.data()
-            self._enforce_limits()
-        for trial in self._trials.values():
-            kill_group(trial.pid)
-            os.waitpid(trial.pid, 0)
+        try:
+            while not self._commands.closed:
+                for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
+                    # An earlier callback may have closed the pipe, and a fork reused its number.
+                    if self._selector.get_map().get(ready.fileobj) == ready:
+                        ready.data()
+                self._enforce_limits()
+        finally:
+            for trial in self._trials.values():
+                kill_group(trial.pid)
+                os.waitpid(trial.pid, 0)
 
     def _watch(self, pipe: int, callback: Callable[[], None]) -> None:
         self._selector.register(pipe, selectors.EVENT_READ, callback)
