@@ -13,7 +13,8 @@ from palmette.ops._norm import make_norm, norm_cost
 class Lm(Primitive):
     """A causal language model: token embedding, trunk, norm, one logit per token id.
 
-    With `tie` the head is the embedding transposed (arXiv 1608.05859) and counted once. Learned
+    The trunk reads sqrt(d) times the embedding (arXiv 1706.03762, 3.4). With `tie` the head is the
+    embedding transposed (arXiv 1608.05859) and counted once. Learned
     positions are GPT-2's, a vector per position added to the embedding; they have as many rows as
     the context and longer inputs are refused.
     """

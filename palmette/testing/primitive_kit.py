@@ -161,8 +161,10 @@ def causal(kit: PrimitiveKit) -> None:
             if x.is_floating_point():
                 leaf = x.clone().requires_grad_()
                 (slope,) = torch.autograd.grad(model(leaf)[:, :cut].square().sum(), leaf)
+                # Not exactly zero: a chunked decay measures from the middle of its chunk, a term
+                # that cancels but for rounding.
                 kit.wants(
-                    not bool(slope[:, cut:].any()),
+                    bool(slope[:, cut:].abs().max() <= 1e-4 * slope.abs().max()),
                     f"promises to be causal but outputs before t = {cut} have a gradient in later "
                     f"inputs, in {unparse(node)}",
                 )

@@ -67,7 +67,8 @@ def test_trains_with_finite_values_and_a_gradient_in_every_parameter(name):
     ids = torch.randint(272, (2, 100), generator=torch.Generator().manual_seed(0))
     logits = model(ids)
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
-    assert abs(loss.item() - math.log(272)) < 0.5
+    # Tied logits start at unit scale, which costs up to a nat before the first step.
+    assert -0.1 < loss.item() - math.log(272) < 1.2
     loss.backward()
     for path, parameter in model.named_parameters():
         assert parameter.grad is not None, path
@@ -121,7 +122,8 @@ def weights_of(name: str) -> tuple[nn.Module, dict[str, Tensor], Tensor, int]:
 
 def test_gpt2_is_what_torch_s_own_attention_and_layer_norm_compute():
     model, weights, ids, d = weights_of("gpt2")
-    x = weights["embedding.weight"][ids] + weights["positions.weight"][:63]
+    table = weights["embedding.weight"]
+    x = table[ids] * table.shape[1] ** 0.5 + weights["positions.weight"][:63]
     blocks = [path for path, module in model.named_modules() if path.endswith(".op")]
     for attention, mixer in zip(blocks[::2], blocks[1::2], strict=True):
         reference = nn.MultiheadAttention(d, 4, batch_first=True)
@@ -170,7 +172,8 @@ def test_llama_is_what_its_equations_say_token_by_token():
             out[:, 2 * i + 1] = s * x[:, 2 * i] + c * x[:, 2 * i + 1]
         return out
 
-    x = weights["embedding.weight"][ids[0]]
+    table = weights["embedding.weight"]
+    x = table[ids[0]] * table.shape[1] ** 0.5
     blocks = [path for path, module in model.named_modules() if path.endswith(".op")]
     for attention, mixer in zip(blocks[::2], blocks[1::2], strict=True):
         seen = rms(x, weights[f"{attention.removesuffix('.op')}.norm.weight"])
