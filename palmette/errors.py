@@ -1,12 +1,12 @@
 """Errors for the reader: what was wanted, what came, the next step.
 
-    PalmetteError
-    ├── UserError             the user's mistake; the command line exits with 2 and nothing is lost
-    │   ├── GenomeError       a genome's text; carries every fault with its place
-    │   ├── UnknownNameError  a name that no registry or store holds; carries suggestions
-    │   ├── CorpusError       the text to train on
-    │   └── StorageError      the store: its URL, its version, its disk, its lock
-    └── TrialError            a trial that ran and failed (diverged, no gradient, out of memory)
+PalmetteError
+├── UserError             the user's mistake; the command line exits with 2 and nothing is lost
+│   ├── GenomeError       a genome's text; carries every fault with its place
+│   ├── UnknownNameError  a name that no registry or store holds; carries suggestions
+│   ├── CorpusError       the text to train on
+│   └── StorageError      the store: its URL, its version, its disk, its lock
+└── TrialError            a trial that ran and failed (diverged, no gradient, out of memory)
 """
 
 from __future__ import annotations

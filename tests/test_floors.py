@@ -47,7 +47,9 @@ def faults(file: str, source: str) -> list[str]:
     return [
         f"{file} ({floor}) imports {other}"
         for other in imports(source)
-        if other in HEIGHT and other != floor and HEIGHT[other] >= HEIGHT[floor]
+        if other in HEIGHT
+        and other != floor
+        and HEIGHT[other] >= HEIGHT[floor]
         # the lowest floor is three single files that may build on one another
         and HEIGHT[floor] > 0
     ]
