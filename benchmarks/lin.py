@@ -10,13 +10,16 @@ the recurrence takes token by token. Medians of process time over interleaved ru
 import statistics
 import time
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from palmette.model.parse import parse
+from palmette.ops import _lin_module
 from palmette.ops._base import Place
 from palmette.ops._lin_module import LinearRecurrence
+from palmette.ops.kernels.recurrence import recurrence_loop
 from palmette.ops.lin import Lin
 
 BATCH, LENGTH, RUNS, LOOP_RUNS = 32, 128, 11, 3
@@ -52,10 +55,10 @@ class Attention(nn.Module):
         return self.out(o.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
-def layer(text: str, width: int, form: str) -> LinearRecurrence:
+def layer(text: str, width: int) -> LinearRecurrence:
     lin = next(node for _, node in parse(f"pre({text})").root.walk() if isinstance(node, Lin))
     place = Place(width=width, depth=1, hidden=1.0, vocabulary=256, context=LENGTH)
-    return LinearRecurrence(**dict(lin.plan(place).arguments), form=form)
+    return LinearRecurrence(**dict(lin.plan(place).arguments))
 
 
 def seconds(run: Callable[[], None]) -> float:
@@ -70,14 +73,29 @@ def trainer(module: nn.Module, width: int) -> Callable[[], None]:
     return lambda: module(x).backward(target)
 
 
+def slow_trainer(module: nn.Module, width: int) -> Callable[[], None]:
+    """The same step with the recurrence token by token."""
+    run = trainer(module, width)
+
+    def step() -> None:
+        with patch.object(_lin_module, "recurrence_chunked", in_a_loop):
+            run()
+
+    return step
+
+
+def in_a_loop(*tensors: Tensor | None, chunk: int) -> tuple[Tensor, Tensor]:
+    return recurrence_loop(*tensors)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"b = {BATCH}, t = {LENGTH}, {RUNS} runs, torch {torch.__version__}")
     for width in (32, 64):
         runs = {"attention": trainer(Attention(width, 4), width)}
-        runs |= {name: trainer(layer(text, width, "chunked"), width) for name, text in ROWS.items()}
-        loops = {name: trainer(layer(text, width, "loop"), width) for name, text in ROWS.items()}
+        runs |= {name: trainer(layer(text, width), width) for name, text in ROWS.items()}
+        loops = {name: slow_trainer(layer(text, width), width) for name, text in ROWS.items()}
         taken: dict[str, list[float]] = {name: [] for name in runs}
         taken_loop: dict[str, list[float]] = {name: [] for name in loops}
         for number in range(RUNS + 1):  # the first is a warm-up

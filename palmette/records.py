@@ -40,6 +40,7 @@ class TrialSpec(Record):
     batch_size: int
     length: int  # t in training
     evaluation_tokens: int  # per task and split
+    evaluated: tuple[str, ...] = ()  # the tasks to evaluate; all of the suite if none of them is
     suite: str
     suite_digest: str  # tasks, weights and the corpus' SHA-256
     seed: int

@@ -89,7 +89,7 @@ class Live:
         )
 
     def _best(self) -> list[str]:
-        """The best found genome of each rung against the root and the best of as many noise draws."""
+        """The best found genome of each rung, the root, and the best of as many noise draws."""
         scheduler = self._scheduler
         climbers = scheduler.book.climbers
         lines = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from palmette.cli._commit import commit
 from palmette.cli._options import FormatOption, StorageOption
 from palmette.cli._print import show_rows
 from palmette.cli._resolve import resolve
@@ -21,8 +21,8 @@ from palmette.search.grow import Update
 from palmette.search.grow import grow as run
 from palmette.search.start import Plan, open_comparison, prepare
 from palmette.store import Store
-from palmette.cli._commit import commit
 from palmette.train.pool import Pool
+from palmette.train.process import processors
 
 
 def compare(
@@ -60,7 +60,7 @@ def compare(
     name = comparison_name([one.genome.hash for one in named], ladder)
     plan = Plan(name=name, root=named[0].genome, scale=scale, suite=suite, seed=seed, corpus=corpus)
     ground = prepare(plan, ladder)
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or len(processors())
     console = Console(stderr=True)
     with Store(storage) as store:
         stored = open_comparison(store, ground, [(one.genome, one.name) for one in named])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -18,6 +17,7 @@ from palmette.errors import CorpusError, StorageError
 from palmette.records import DoctorRow
 from palmette.store import Store
 from palmette.tasks import load_corpus
+from palmette.train.process import processors
 
 OLDEST_PYTHON = (3, 11)
 MEMORY_WANTED = 3 << 30  # bytes that `grow` uses with two workers, at most
@@ -55,7 +55,7 @@ def _kernels() -> list[DoctorRow]:
 
 
 def _cores() -> DoctorRow:
-    return _fine("cores", f"{len(os.sched_getaffinity(0))} for workers")
+    return _fine("cores", f"{len(processors())} for workers")
 
 
 def _memory() -> DoctorRow:

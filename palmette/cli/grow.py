@@ -6,22 +6,24 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
+from palmette.cli._commit import commit
 from palmette.cli._live import Live
 from palmette.cli._options import CampaignOption, StorageOption
 from palmette.cli._resolve import resolve
 from palmette.errors import UserError
 from palmette.report import write_report
-from palmette.search.winner import export_best
 from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
 from palmette.search.start import Plan, open_campaign, prepare, schedule
+from palmette.search.winner import export_best
 from palmette.store import Store
 from palmette.tasks import Corpus
-from palmette.cli._commit import commit
 from palmette.train.pool import Pool
+from palmette.train.process import processors
 
 MEMORY_LIMIT = 1 << 30  # bytes of one worker
 
@@ -60,6 +62,7 @@ def grow(
     folder. Ctrl-C stops cleanly; the same command goes on.
     """
     console = Console()
+    torch.set_num_threads(1)  # of this process, beside the workers
     amount = Budget.parse(budget)
     genome = resolve(root, storage, campaign)
     plan = Plan(
@@ -72,7 +75,7 @@ def grow(
         seed=seed,
         corpus=corpus,
     )
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or len(processors())
     _check_output(output)
     ground = prepare(plan)
     if ground.corpus is not None:

@@ -158,6 +158,7 @@ def trial_spec(
         batch_size=rung.batch_size,
         length=rung.length,
         evaluation_tokens=rung.evaluation_tokens,
+        evaluated=rung.evaluated,
         suite=setting.suite,
         suite_digest=setting.suite_digest,
         seed=seed,

@@ -20,14 +20,13 @@ from palmette.ops._lin_parts import (
     unit_length,
 )
 from palmette.ops.kernels.convolution import convolution
-from palmette.ops.kernels.recurrence import recurrence_chunked, recurrence_loop
+from palmette.ops.kernels.recurrence import recurrence_chunked
 
 
 class LinearRecurrence(nn.Module):
     """q, k, v -> short convolution -> feature map -> recurrence -> norm and gate -> output.
 
-    The knobs are explained in `Lin`. `form` is 'chunked', or 'loop' for the recurrence token by
-    token; both compute the same. All projections of the input are one matrix.
+    The knobs are explained in `Lin`. All projections of the input are one matrix.
     """
 
     log_retention: Tensor
@@ -53,13 +52,12 @@ class LinearRecurrence(nn.Module):
         skip: bool,
         out_norm: str,
         out_gate: str,
-        form: str = "chunked",
     ) -> None:
         super().__init__()
         self.heads, self.key_heads, self.key_size = heads, key_heads, key_size
         self.feature, self.rotary, self.decay, self.write = feature, rotary, decay, write
         self.erase, self.householders, self.read = erase, householders, read
-        self.out_norm, self.out_gate, self.form = out_norm, out_gate, form
+        self.out_norm, self.out_gate = out_norm, out_gate
         widths = projection_widths(
             heads=heads,
             key_heads=key_heads,
@@ -132,11 +130,8 @@ class LinearRecurrence(nn.Module):
                 b = k  # what is erased stays the key without its strength
             k = k * on_key
 
-        if self.form == "loop":
-            o, _ = recurrence_loop(q, k, v, log_decay, a, b, self.bonus)
-        else:
-            chunk = 32 if a is None else 16  # the fastest of 16, 32, 64 at t = 128
-            o, _ = recurrence_chunked(q, k, v, log_decay, a, b, self.bonus, chunk=chunk)
+        chunk = 32 if a is None else 16  # the fastest of 16, 32, 64 at t = 128
+        o, _ = recurrence_chunked(q, k, v, log_decay, a, b, self.bonus, chunk=chunk)
         if steps > 1:
             o, raw_v = o[:, :, steps - 1 :: steps], raw_v[:, :, steps - 1 :: steps]
         return self._output(o, raw_v, gate)

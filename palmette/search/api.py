@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from palmette.search.status import status_row
 from palmette.store import Campaign, Lease, Store
 from palmette.train.loop import run_trial
 from palmette.train.pool import Pool
+from palmette.train.process import processors
 
 if TYPE_CHECKING:
     import pandas
@@ -93,7 +93,7 @@ class Search:
 
     def grow(self, budget: str = "10m", workers: int | None = None) -> None:
         """Searches until the campaign's total budget is spent; see `palmette grow`."""
-        count = workers or len(os.sched_getaffinity(0))
+        count = workers or len(processors())
         amount = Budget.parse(budget)
         lease = self._leased()
         self._asked = None

@@ -8,7 +8,7 @@ other mistake. `score` is the task's own reading of those bits (saved over chanc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +24,24 @@ from palmette.tasks import IGNORE, Batch, Split, Streams, Suite, Task
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, suite: Suite, corpus: Streams | None, split: Split, length: int, tokens: int
+    model: nn.Module,
+    suite: Suite,
+    corpus: Streams | None,
+    split: Split,
+    length: int,
+    tokens: int,
+    only: Sequence[str] = (),
 ) -> dict[str, TaskMetrics]:
     """Metrics by task name: about `tokens` tokens each, of one split.
+
+    `only` names the tasks to evaluate; a suite that has none of them is evaluated whole.
 
     Raises `TrialError` naming every task whose metrics are missing or not finite: such a trial has
     failed, and no default stands in for it.
     """
     metrics: dict[str, TaskMetrics] = {}
     faults: list[str] = []
-    for task in suite.tasks:
+    for task in [task for task in suite.tasks if task.name in only] or suite.tasks:
         batches = suite.evaluation(task, corpus, split, length, tokens)
         try:
             metrics[task.name] = measure(model, task, batches)

@@ -75,7 +75,15 @@ def run_trial(
 
         curve = train(model, spec, mixture, corpus, clock, on_progress)
         select, score = (
-            evaluate(model, mixture, corpus, split, spec.length, spec.evaluation_tokens)
+            evaluate(
+                model,
+                mixture,
+                corpus,
+                split,
+                spec.length,
+                spec.evaluation_tokens,
+                spec.evaluated,
+            )
             for split in (Split.SELECT, Split.SCORE)
         )
         clock.lap("evaluation")

@@ -37,6 +37,13 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
+def processors() -> list[int]:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def pin(slot: int, workers: int) -> None:
     """Keeps this process on one processor, if there are exactly as many workers as processors.
 
@@ -44,7 +51,7 @@ def pin(slot: int, workers: int) -> None:
     processor while another idles.
     """
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
+        allowed = processors()
         if workers == len(allowed):
             os.sched_setaffinity(0, {allowed[slot]})
 

@@ -113,4 +113,4 @@ def test_a_trial_key_is_what_it_always_was() -> None:
         learning_rate=0.1,
         numerics=1,
     )
-    assert spec.key == "16d87b1033aa0379a8e56e039323e87ad0655d651708ffef3eeed535d201e42b"
+    assert spec.key == "acb55583fa98f76ec70b96ebfe323dad4959137d8bbc5ffab4294e1e8c942a79"
