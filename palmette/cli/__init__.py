@@ -9,16 +9,18 @@ interrupted.
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib
 import pkgutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import palmette
 from palmette.errors import UnknownNameError, UserError
@@ -35,10 +37,22 @@ class Commands(TyperGroup):
         modules = pkgutil.iter_modules(__path__)
         return sorted(module.name for module in modules if not module.name.startswith("_"))
 
+    listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Lists the commands by their docstrings, without importing what they import."""
+        self.listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.listing = False
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, imported now; `UnknownNameError` if there is no such file."""
         if cmd_name not in self.list_commands(ctx):
             raise UnknownNameError("command", cmd_name, self.list_commands(ctx))
+        if self.listing:
+            return TyperCommand(cmd_name, help=_docstring(cmd_name))
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         function = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         single = typer.Typer(add_completion=False)
@@ -70,6 +84,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a fault of ours is best reported as Python prints it
 )
+
+
+def _docstring(command: str) -> str | None:
+    """The docstring of a command's function, read from its source."""
+    source = (Path(__file__).parent / f"{command}.py").read_text(encoding="utf-8")
+    for part in ast.parse(source).body:
+        if isinstance(part, ast.FunctionDef) and part.name in (command, f"{command}_"):
+            return ast.get_docstring(part)
+    return None
 
 
 def _version(wanted: bool) -> None:
