@@ -13,9 +13,6 @@ from palmette.grammar.genome import Genome
 from palmette.model.parse import parse
 from palmette.records import AtlasRow
 
-baselines = ("gpt2", "llama", "deltanet", "gated_deltanet", "mamba2", "hybrid")
-"""The human baselines: every campaign trains them under the same rule as what it finds."""
-
 root = "deltanet"
 """What a campaign grows from if nothing else is asked for."""
 
