@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from palmette.ladder.halving import CONTESTED
 from palmette.ladder.results import Ascent, RungScore, ascents, score_at
 from palmette.ladder.scales import Scale
-from palmette.ladder.statistics import Estimate, Noise, pooled_noise, shrink
+from palmette.ladder.statistics import Estimate, Noise, paired_noise, pooled_noise, shrink
 from palmette.records import BestRow, Candidate, StoredTrial, TreeRow
 
 
 def noise_at(climbers: Sequence[Ascent], rung: int, scale: Scale) -> Noise | None:
     """The standard deviation of one seed's score at a rung; None where nothing was repeated.
 
-    Where a genome has several seeds, their spread within genomes, pooled. On the rungs with one
-    seed, the spread of the root and its placebos, which went through the same funnel and so carry
-    the noise of the learning-rate choice as well.
+    Where genomes share several seeds, what is left after each genome's and each seed's own mean:
+    what a seed does to all alike does not blur a comparison. On the rungs with one seed, the spread
+    of the root and its placebos, which went through the same funnel and so carry the noise of the
+    learning-rate choice as well.
     """
     scored = [(a, score) for a in climbers if (score := score_at(a, rung, scale))]
-    if scale.rungs[rung].seeds > 1:
-        return pooled_noise([score.values for _, score in scored])
+    seeds = scale.rungs[rung].seeds
+    if seeds > 1:
+        whole = [(a, score.values) for a, score in scored if len(score.values) == seeds]
+        shared = [values for a, values in whole if a.candidate.role != "placebo"]
+        return paired_noise(shared) or pooled_noise([values for _, values in whole])
     same = [score.mean for a, score in scored if a.candidate.role in ("root", "placebo")]
     return pooled_noise([same])
 

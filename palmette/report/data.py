@@ -101,12 +101,12 @@ class ReportData:
         return next((row for row in self.best if row.role == "baseline"), None)
 
 
-def separate_differences(best: Sequence[BestRow]) -> tuple[Difference, ...]:
+def separate_differences(best: Sequence[BestRow], paired: bool = False) -> tuple[Difference, ...]:
     """The top found candidate against the root and every baseline, from their own intervals.
 
-    Only rows of the top candidate's rung with an interval are compared. The two estimates are
-    taken as independent, so half-widths add in quadrature. Where both sides ran the same seeds a
-    paired difference is narrower and better: give that one instead.
+    Only rows of the top candidate's rung with an interval are compared, and half-widths add in
+    quadrature. `paired` says whether the intervals come from noise that leaves out what a seed does
+    to all genomes alike, which makes the comparison a paired one.
 
     >>> separate_differences([])
     ()
@@ -116,7 +116,7 @@ def separate_differences(best: Sequence[BestRow]) -> tuple[Difference, ...]:
     if top is None or own is None:
         return ()
     return tuple(
-        Difference(row.name or row.genome[:8], row.role, difference(own, theirs), paired=False)
+        Difference(row.name or row.genome[:8], row.role, difference(own, theirs), paired)
         for row in best
         if row.role in ("root", "baseline")
         and row.rung == top.rung

@@ -44,7 +44,7 @@ def report_data(campaign: Campaign) -> ReportData:
     top = next((row for row in best if row.role == "found"), None)
     last = scale.number(top.rung) if top else FIRST
     noise = noise_at(climbers, last, scale)
-    differences = separate_differences(best)
+    differences = separate_differences(best, paired=scale.rungs[last].seeds > 1)
     data = ReportData(
         config=campaign.config,
         status=status_row(campaign, scale),

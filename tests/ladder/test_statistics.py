@@ -8,6 +8,7 @@ from palmette.ladder.statistics import (
     best_of,
     difference,
     mean_interval,
+    paired_noise,
     pooled_noise,
     seeds_to_verify,
     shrink,
@@ -85,3 +86,15 @@ def test_seeds_to_verify_finds_the_planted_effect_with_the_declared_power():
     assert 0.76 < power < 0.86
     assert seeds_to_verify(0.0, noise) is None
     assert seeds_to_verify(1e-9, noise) is None
+
+
+def test_paired_noise_leaves_out_what_a_seed_does_to_all():
+    rng = np.random.default_rng(4)
+    genomes, seeds = rng.normal(0, 5, (40, 1)), rng.normal(0, 3, (1, 6))
+    rows = genomes + seeds + rng.normal(0, 0.5, (40, 6))
+    noise = paired_noise(rows.tolist())
+    assert noise is not None
+    assert noise.freedom == 39 * 5
+    assert noise.deviation == pytest.approx(0.5, rel=0.15)
+    assert paired_noise([[1.0, 2.0]]) is None
+    assert paired_noise([[1.0], [2.0]]) is None

@@ -79,7 +79,8 @@ def _motivation(parent: Entry, island: int, kind: str, seen: int, donor: Entry |
         if donor
         else ""
     )
-    before = f"{seen} earlier {kind} edits" if seen else f"no {kind} edit before this one"
+    earlier = f"{seen} earlier {kind} edit{'s' if seen > 1 else ''}"
+    before = earlier if seen else f"no {kind} edit before this one"
     return (
         f"island {island}: {parent.candidate.genome[:8]} won a tournament of {TOURNAMENT} "
         f"({score}){source}; the prediction rests on {before}"
