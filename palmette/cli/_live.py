@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live as Screen
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -68,7 +68,9 @@ class Live:
         grid.add_column(style="dim")
         grid.add_column()
         bar = ProgressBar(total=1.0, completed=scheduler.share_spent(), width=36)
-        grid.add_row("budget", Group(bar, Text(f"{scheduler.budget}, {self._left()} left")))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(bar, f"{scheduler.budget}, {self._left()} left")
+        grid.add_row("budget", line)
         grid.add_row("genomes", f"{scheduler.found} found, {self._counts()}")
         grid.add_row("trials", f"{self._done()} done, {self._rate():.0f} an hour")
         for line in self._best():
