@@ -131,7 +131,7 @@ class Lin(Primitive):
         keys, values = heads * self._key_size(place), heads * self._value_size(place)
         widths = self._widths(place)
         channels = widths["q"] + widths["k"] + widths["erase_key"] + widths["v"]
-        erases, normalised = self.erase != "none", self.read == "normalised"
+        normalised = self.read == "normalised"
         low_rank = RANK * keys * ((widths["decay"] > 0) + steps * (widths["erase"] > 0))
 
         matrices = place.width * (sum(widths.values()) + values) + channels * self.conv + low_rank
@@ -151,7 +151,7 @@ class Lin(Primitive):
         )
         state = keys * (self._value_size(place) + normalised)
         decays = steps if self.decay == "tied" else int(self.decay != "none")
-        updates = decays + steps * (3 if erases else 1) + 1  # decay, erase and write, read
+        updates = decays + steps * self._passes() + 1  # decay, erase and write, read
         gates = values * ((self.out_gate != "none") + self.skip + normalised)
         bonus = (keys + values) * (self.read == "bonus")
         return Cost(
@@ -183,6 +183,20 @@ class Lin(Primitive):
             out_norm=self.out_norm,
             out_gate=self.out_gate,
         )
+
+    def _passes(self) -> int:
+        """Passes over the state that one write takes.
+
+        One adds k v^T. Erasing first reads a^T S; then b (a^T S) + k v^T is one outer product where
+        b is k, as in the delta rule, and two where b is a direction of its own or k has a strength
+        for each channel.
+        """
+        if self.erase == "none":
+            return 1
+        on_channels = (self.write, self.decay) == ("dt", "vector_dt") or (
+            self.write == "complement" and self.decay in ("vector", "vector_dt", "tied")
+        )
+        return 3 if self.erase == "free" or on_channels else 2
 
     def _key_heads(self) -> int:
         return self.heads if self.key_groups == "heads" else 1

@@ -241,9 +241,40 @@ def test_state_holds_keys_by_values_and_the_convolution_and_never_grows() -> Non
 
 def test_flops_count_the_projections_the_convolution_and_the_recurrence() -> None:
     projections, taps = 8 * (3 * 8 + 2) + 8 * 8, 4 * 24
-    erase_write_read = (3 + 1) * 2 * 4 * 4
+    erase_write_read = (2 + 1) * 2 * 4 * 4
     wanted = 2 * (projections + taps + erase_write_read)
     assert Lin(heads=2, erase="beta").cost(place(8), 63).flops_forward == wanted
+
+
+def test_flops_count_the_passes_that_the_recurrence_makes_over_its_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand, from what the module gives to the recurrence."""
+    torch.manual_seed(5)
+    for lin in ALONE + COMBINED[:100]:
+        module, given = build(lin, 12), {}
+
+        def spy(
+            q: Tensor,
+            k: Tensor,
+            v: Tensor,
+            *rest: Tensor | None,
+            chunk: int,
+            given: dict[str, object] = given,
+        ) -> tuple[Tensor, Tensor]:
+            given["rest"], given["state"] = rest, v.shape[1] * k.shape[-1] * v.shape[-1]
+            return recurrence_loop(q, k, v, *rest)
+
+        with monkeypatch.context() as patch, torch.no_grad():
+            patch.setattr(_lin_module, "recurrence_chunked", spy)
+            module(torch.randn(1, 3, 12))
+        log_decay, a, b, _ = given["rest"]
+        decays = lin.householders if lin.decay == "tied" else int(log_decay is not None)
+        writes = lin.householders * (1 + (a is not None) + (b is not None))
+        recurrent = 2 * given["state"] * (decays + writes + 1)
+        matrices = sum(p.numel() for p in module.parameters() if not hasattr(p, "no_decay"))
+        around = lin.cost(place(12), 63).flops_forward - recurrent - 2 * matrices
+        assert 0 <= around <= 2 * 12 * 10, lin  # gates, skips and denominators: a few per value
 
 
 def test_no_knob_breaks_an_effect() -> None:
