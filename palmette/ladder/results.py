@@ -76,7 +76,7 @@ def seed_of(setting: Setting, rung: int, number: int) -> int:
 
 
 def score_at(ascent: Ascent, rung: int, scale: Scale) -> RungScore | None:
-    """The score at a rung, or None before its trials have ended (or if every rate failed)."""
+    """The score at a rung, or None before its trials have ended (or if every rate has failed)."""
     trials = ascent.at(rung)
     if not trials or any(t.state in ("queued", "running") for t in trials):
         return None
@@ -97,13 +97,16 @@ def score_at(ascent: Ascent, rung: int, scale: Scale) -> RungScore | None:
 def best_rates(trials: Iterable[StoredTrial], rung: Rung, most: int) -> list[float]:
     """Learning rates by their mean fitness on the `select` split, best first.
 
-    The split that chooses the rate is not the one that gives the score.
+    The split that chooses the rate is not the one that gives the score. A rate at which any seed
+    failed is not among them: what is left of it would be a mean over the seeds that survived.
     """
+    trials = list(trials)
+    failed = {trial.spec.learning_rate for trial in trials if trial.state == "failed"}
     by_rate: dict[float, list[float]] = {}
     for trial in trials:
-        if trial.state == "done" and trial.result is not None:
-            value = fitness(trial.result.select, rung)
-            by_rate.setdefault(trial.spec.learning_rate, []).append(value)
+        rate = trial.spec.learning_rate
+        if trial.state == "done" and trial.result is not None and rate not in failed:
+            by_rate.setdefault(rate, []).append(fitness(trial.result.select, rung))
     return sorted(by_rate, key=lambda rate: (-sum(by_rate[rate]) / len(by_rate[rate]), rate))[:most]
 
 

@@ -65,6 +65,19 @@ def test_no_score_before_all_trials_have_ended_nor_if_all_failed():
     assert wanted_specs(climber, 0, SETTING) == []
 
 
+def test_a_rate_at_which_one_seed_failed_is_not_scored_by_the_seeds_that_survived():
+    made, who = Made(), candidate("a")
+    sweep = made.sweep(who, 0.3)
+    one_left = [made.trial(who, 2, 0.9, MIDDLE, 0), made.trial(who, 2, None, MIDDLE, 1)]
+    (climber,) = ascents([who], [*sweep, *one_left], SCALE)
+    assert score_at(climber, 2, SCALE) is None
+    other = [made.trial(who, 2, 0.4, LOW, 0), made.trial(who, 2, 0.6, LOW, 1)]
+    (climber,) = ascents([who], [*sweep, *one_left, *other], SCALE)
+    score = score_at(climber, 2, SCALE)
+    assert score is not None
+    assert (score.learning_rate, score.values) == (LOW, (0.4, 0.6))
+
+
 def test_higher_rungs_take_the_best_rates_with_fresh_seeds():
     made, who = Made(), candidate("a")
     (climber,) = ascents([who], made.sweep(who, 0.3), SCALE)
