@@ -39,11 +39,25 @@ class RungScore:
 
 @dataclass
 class Ascent:
-    """A candidate on its way up: the rungs it was let onto and its trials there."""
+    """A candidate on its way up: the rungs it was let onto and its trials there.
+
+    `put` is the only way to change its trials, so that scores can be kept until one changes.
+    """
 
     candidate: Candidate
     reached: int = 0  # the highest rung it may run, counted from 0
     trials: dict[int, list[StoredTrial]] = field(default_factory=dict)  # by rung
+    _scores: dict[int, tuple[Scale, RungScore | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # by rung, with the scale that they were made for
+
+    def put(self, trial: StoredTrial, rung: int) -> None:
+        """Adds a trial of a rung, or replaces the one that has its number."""
+        own = self.trials.setdefault(rung, [])
+        place = next((n for n, held in enumerate(own) if held.trial == trial.trial), len(own))
+        own[place : place + 1] = [trial]
+        self.reached = max(self.reached, rung)
+        self._scores.clear()
 
     def at(self, rung: int) -> list[StoredTrial]:
         """The trials at a rung, in the order in which they were queued."""
@@ -77,6 +91,13 @@ def seed_of(setting: Setting, rung: int, number: int) -> int:
 
 def score_at(ascent: Ascent, rung: int, scale: Scale) -> RungScore | None:
     """The score at a rung, or None before its trials have ended (or if every rate has failed)."""
+    held = ascent._scores.get(rung)
+    if held is None or held[0] is not scale:
+        held = ascent._scores[rung] = scale, _fresh_score(ascent, rung, scale)
+    return held[1]
+
+
+def _fresh_score(ascent: Ascent, rung: int, scale: Scale) -> RungScore | None:
     trials = ascent.at(rung)
     if not trials or any(t.state in ("queued", "running") for t in trials):
         return None
@@ -177,8 +198,5 @@ def ascents(
     """The state of the ladder, made from what the store holds, in the order of the candidates."""
     made = {(c.genome, c.replica): Ascent(c) for c in candidates}
     for trial in trials:
-        ascent = made[trial.spec.genome, trial.spec.replica]
-        rung = scale.number(trial.spec.rung)
-        ascent.trials.setdefault(rung, []).append(trial)
-        ascent.reached = max(ascent.reached, rung)
+        made[trial.spec.genome, trial.spec.replica].put(trial, scale.number(trial.spec.rung))
     return list(made.values())

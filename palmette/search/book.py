@@ -33,9 +33,12 @@ class Book:
         self.setting = setting
         self.candidates: list[Candidate] = campaign.candidates()
         self.trials: dict[int, StoredTrial] = {trial.trial: trial for trial in campaign.trials()}
+        made = ascents(self.candidates, self.trials.values(), setting.scale)
+        self._climbers = {(c.candidate.genome, c.candidate.replica): c for c in made}
         self._clock = clock
         self._began = clock() - campaign.elapsed_seconds
-        self._top_up()
+        for climber in made:
+            self._top_up(climber)
 
     @property
     def elapsed(self) -> float:
@@ -44,8 +47,8 @@ class Book:
 
     @property
     def climbers(self) -> list[Ascent]:
-        """The state of the ladder."""
-        return ascents(self.candidates, self.trials.values(), self.setting.scale)
+        """The state of the ladder, in the order of the candidates; it moves on with the book."""
+        return list(self._climbers.values())
 
     def queued(self) -> list[StoredTrial]:
         """Queued trials, the highest rung first, then in the order in which they came."""
@@ -58,13 +61,14 @@ class Book:
         """A new candidate with its first trials, in one transaction."""
         queued = self.campaign.propose(candidate, specs, events)
         self.candidates.append(candidate)
-        self.trials.update({trial.trial: trial for trial in queued})
+        self._climbers[candidate.genome, candidate.replica] = Ascent(candidate)
+        for trial in queued:
+            self._put(trial)
 
     def queue(self, specs: Sequence[TrialSpec]) -> None:
         """More trials for candidates that are there."""
         for spec in specs:
-            trial = self.campaign.queue(spec)
-            self.trials[trial.trial] = trial
+            self._put(self.campaign.queue(spec))
 
     def start(self, trial: StoredTrial) -> StoredTrial:
         """Marks a queued trial as running."""
@@ -74,33 +78,39 @@ class Book:
     def tell(self, trial: int, result: TrialResult) -> None:
         """A trial has finished."""
         self.campaign.finish(trial, result, self.elapsed)
-        self._change(trial, state="done", result=result)
-        self._top_up()
+        self._end(trial, state="done", result=result)
 
     def failed(self, trial: int, reason: str) -> None:
         """A trial ran and failed for a reason of its own; it is not tried again."""
         self.campaign.fail(trial, reason, self.elapsed)
-        self._change(trial, state="failed", reason=reason)
         self.note("trial failed", trial=trial, reason=reason)
-        self._top_up()
+        self._end(trial, state="failed", reason=reason)
 
     def lost(self, trial: int, reason: str) -> None:
         """A trial's worker died; it is tried again up to `ATTEMPTS` times."""
         retry = self.trials[trial].attempts < ATTEMPTS
         self.campaign.lose(trial, reason, self.elapsed, retry=retry)
-        self._change(trial, state="queued" if retry else "failed", reason=reason)
         self.note("worker lost", trial=trial, reason=reason, retry=retry)
-        self._top_up()
+        self._end(trial, state="queued" if retry else "failed", reason=reason)
 
     def note(self, kind: str, **detail: object) -> None:
         """An event, at the present campaign time."""
         self.campaign.add_event(Event(seconds=self.elapsed, kind=kind, detail=detail))
 
-    def _top_up(self) -> None:
-        for climber in self.climbers:
-            if not climber.pending:
-                self.queue(wanted_specs(climber, climber.reached, self.setting))
+    def _end(self, trial: int, **changes: object) -> None:
+        self._top_up(self._climber(self._change(trial, **changes)))
+
+    def _top_up(self, climber: Ascent) -> None:
+        if not climber.pending:
+            self.queue(wanted_specs(climber, climber.reached, self.setting))
 
     def _change(self, trial: int, **changes: object) -> StoredTrial:
-        self.trials[trial] = self.trials[trial].model_copy(update=changes)
-        return self.trials[trial]
+        return self._put(self.trials[trial].model_copy(update=changes))
+
+    def _put(self, trial: StoredTrial) -> StoredTrial:
+        self.trials[trial.trial] = trial
+        self._climber(trial).put(trial, self.setting.scale.number(trial.spec.rung))
+        return trial
+
+    def _climber(self, trial: StoredTrial) -> Ascent:
+        return self._climbers[trial.spec.genome, trial.spec.replica]

@@ -69,7 +69,6 @@ class Scheduler:
             specs = wanted_specs(climber, rung, self.book.setting)
             assert specs, "a promoted candidate has trials to run"
             self.book.queue(specs)
-            climbers = self.book.climbers
         if not self.book.queued() and not over:
             self._propose(climbers)
         for trial in self.book.queued():
