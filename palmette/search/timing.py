@@ -30,14 +30,14 @@ class Timing:
     @classmethod
     def of(cls, scale: Scale, trials: Sequence[StoredTrial]) -> Timing:
         """Read off finished trials."""
-        measured: list[list[float]] = [[] for _ in scale.rungs]
+        measured: dict[str, list[float]] = {rung.name: [] for rung in scale.rungs}
         for trial in trials:
             if trial.result is not None:
-                measured[scale.number(trial.spec.rung)].append(trial.result.wall_seconds)
+                measured[trial.spec.rung].append(trial.result.wall_seconds)
         pace = 1.0
         seconds = []
-        for rung, own in zip(scale.rungs, measured, strict=True):
-            if own:
+        for rung in scale.rungs:
+            if own := measured[rung.name]:
                 pace = median(own) / rung.expected_seconds
             seconds.append(pace * rung.expected_seconds)
         return cls(scale, tuple(seconds))
