@@ -12,6 +12,7 @@ from palmette.ladder.scales import Scale
 from palmette.model import Fit, cost, fit
 from palmette.model.fingerprint import Fingerprint, fingerprint, twins
 from palmette.search.archive import Entry, hashes
+from palmette.train.loop import one_thread
 
 
 class Screen:
@@ -59,8 +60,12 @@ class Screen:
 
 @lru_cache(maxsize=8192)
 def fingerprint_of(genome: Genome) -> Fingerprint:
-    """The outputs that tell functional twins, computed once a genome."""
-    return fingerprint(genome)
+    """The outputs that tell functional twins, computed once a genome.
+
+    In one thread: the same bits whatever the machine has, and no waiting for cores that train.
+    """
+    with one_thread():
+        return fingerprint(genome)
 
 
 @lru_cache(maxsize=8192)
