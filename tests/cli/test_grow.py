@@ -183,7 +183,7 @@ def test_an_interrupt_ends_cleanly_and_says_how_to_go_on(url, tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 130, output
-    assert "The same command continues it" in output
+    assert "The same command continues it" in " ".join(output.split())
     assert not psutil.wait_procs(children, timeout=3)[1]
     with Store(url, create=False) as store:
         assert store.latest().state == "stopped"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from palmette.ladder.scales import pocket
 from palmette.records import BestRow, StatusRow, TreeRow, TrialRow
 from palmette.store import Store
 from palmette.testing.example_records import example_config
@@ -69,7 +70,7 @@ def test_trials_as_json(palmette: Run, grown: Grown) -> None:
 def test_missing_values_are_dashes(palmette: Run, grown: Grown) -> None:
     result = palmette("trials", "--storage", grown.url)
     (line,) = [text for text in result.stdout.splitlines() if text.split()[:1] == ["3"]]
-    told = "7 0.02 failed 1 – – – diverged at 4,096 tokens: loss is nan"
+    told = f"7 {pocket().learning_rates[2]} failed 1 – – – diverged at 4,096 tokens: loss is nan"
     assert " ".join(line.split()[4:]) == told
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from palmette.ladder.scales import pocket
 from palmette.records import TreeRow
 from palmette.report import summaries
 
@@ -67,7 +68,7 @@ def test_rungs_count_what_ran_there(data):
     first, second, third = summaries.rungs(data.trials)
     assert [rung.name for rung in (first, second, third)] == ["1", "2", "3"]
     assert first.done + first.failed == first.trials == 3 * first.genomes
-    assert first.rates == (5e-3, 1e-2, 2e-2)
+    assert first.rates == pocket().learning_rates
     assert third.seeds == (2000, 2001)
     assert summaries.rungs([]) == ()
 
