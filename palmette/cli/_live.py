@@ -68,9 +68,9 @@ class Live:
         grid.add_column(style="dim")
         grid.add_column()
         bar = ProgressBar(total=1.0, completed=scheduler.share_spent(), width=36)
-        line = Table.grid(padding=(0, 1))
-        line.add_row(bar, f"{scheduler.budget}, {self._left()} left")
-        grid.add_row("budget", line)
+        spent = Table.grid(padding=(0, 1))
+        spent.add_row(bar, f"{scheduler.budget}, {self._left()} left")
+        grid.add_row("budget", spent)
         grid.add_row("genomes", f"{scheduler.found} found, {self._counts()}")
         grid.add_row("trials", f"{self._done()} done, {self._rate():.0f} an hour")
         for line in self._best():
