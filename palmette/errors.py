@@ -12,8 +12,30 @@ PalmetteError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+
+GROUND = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
+"""Codes of an `OSError` that the disk, its rights or a name on it are to blame for, whatever was
+being written: trying again changes nothing, and the user can mend it.
+"""
 
 
 class PalmetteError(Exception):

@@ -47,5 +47,6 @@ def best(
     more = f" {len(rows) - number} more: -n {len(rows)}." if len(rows) > number else ""
     console().print(
         "Candidates, not discoveries: scores are shrunken for selection, low and high a 95 % "
-        f"interval. Only the same rung compares.{more}"
+        "interval. Only the same rung compares; on the last one the intervals are for comparisons "
+        f"on its shared seeds.{more}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palmette.ladder.halving import CONTESTED
 from palmette.ladder.results import Ascent, RungScore, ascents, score_at
 from palmette.ladder.scales import Scale
 from palmette.ladder.statistics import Estimate, Noise, paired_noise, pooled_noise, shrink
@@ -39,21 +38,27 @@ def highest(climber: Ascent, scale: Scale) -> tuple[int, RungScore] | None:
 
 
 def estimates(climbers: Sequence[Ascent], rung: int, scale: Scale) -> dict[Ascent, Estimate | None]:
-    """Estimates at a rung. Those that competed are shrunken together; root and baselines, which
-    nobody selected, stand for themselves. None where the noise is unknown.
+    """Estimates at a rung; None where the noise is unknown.
+
+    Found genomes, which competed, are shrunken together; root and baselines, which nobody selected,
+    stand for themselves. So do placebos, and since their seeds are their own, with the noise of
+    comparisons that are not paired.
     """
     scored = {a: score for a in climbers if (score := score_at(a, rung, scale))}
     noise = noise_at(climbers, rung, scale)
     made: dict[Ascent, Estimate | None] = dict.fromkeys(scored)
     if noise is None:
         return made
-    chosen = [a for a in scored if a.candidate.role in CONTESTED]
-    alone = [[a] for a in scored if a.candidate.role not in CONTESTED]
-    for group in (chosen, *alone):
+    unpaired = pooled_noise([score.values for score in scored.values()]) or noise
+    found = [a for a in scored if a.candidate.role == "found"]
+    alone = [[a] for a in scored if a.candidate.role != "found"]
+    for group in (found, *alone):
         if group:
             means = [scored[a].mean for a in group]
             seeds = [len(scored[a].values) for a in group]
-            made.update(zip(group, shrink(means, seeds, noise), strict=True))
+            placebo = group[0].candidate.role == "placebo"
+            shrunken = shrink(means, seeds, unpaired if placebo else noise)
+            made.update(zip(group, shrunken, strict=True))
     return made
 
 

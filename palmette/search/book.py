@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from palmette.ladder.results import Ascent, Setting, ascents, wanted_specs
 from palmette.records import Candidate, Event, StoredTrial, TrialResult, TrialSpec
 from palmette.store import Campaign
+from palmette.store.campaign import LOST_WITH_GROW
 
 ATTEMPTS = 3  # of a trial whose worker is lost
 
@@ -65,10 +66,10 @@ class Book:
         for trial in queued:
             self._put(trial)
 
-    def queue(self, specs: Sequence[TrialSpec]) -> None:
-        """More trials for candidates that are there."""
-        for spec in specs:
-            self._put(self.campaign.queue(spec))
+    def queue(self, climber: Ascent, specs: Sequence[TrialSpec]) -> None:
+        """More trials for a candidate that is there, in one transaction."""
+        for trial in self.campaign.propose(climber.candidate, specs, ()):
+            self._put(trial)
 
     def start(self, trial: StoredTrial) -> StoredTrial:
         """Marks a queued trial as running."""
@@ -87,8 +88,11 @@ class Book:
         self._end(trial, state="failed", reason=reason)
 
     def lost(self, trial: int, reason: str) -> None:
-        """A trial's worker died; it is tried again up to `ATTEMPTS` times."""
-        retry = self.trials[trial].attempts < ATTEMPTS
+        """A trial's worker died; it is tried up to `ATTEMPTS` times, in which those that ended
+        because `grow` did are not counted.
+        """
+        begun = self.campaign.attempts(trial)
+        retry = sum(attempt.reason != LOST_WITH_GROW for attempt in begun) < ATTEMPTS
         self.campaign.lose(trial, reason, self.elapsed, retry=retry)
         self.note("worker lost", trial=trial, reason=reason, retry=retry)
         self._end(trial, state="queued" if retry else "failed", reason=reason)
@@ -102,7 +106,7 @@ class Book:
 
     def _top_up(self, climber: Ascent) -> None:
         if not climber.pending:
-            self.queue(wanted_specs(climber, climber.reached, self.setting))
+            self.queue(climber, wanted_specs(climber, climber.reached, self.setting))
 
     def _change(self, trial: int, **changes: object) -> StoredTrial:
         return self._put(self.trials[trial].model_copy(update=changes))

@@ -47,7 +47,7 @@ class Comparison:
         """The next trial, marked as running; None if there is nothing to do just now."""
         for climber in self.book.climbers:
             if climber.reached == 0 and score_at(climber, 0, self.book.setting.scale):
-                self.book.queue(wanted_specs(climber, 1, self.book.setting))
+                self.book.queue(climber, wanted_specs(climber, 1, self.book.setting))
         queued = self.book.queued()
         return self.book.start(queued[0]) if queued else None
 

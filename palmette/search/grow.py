@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from palmette.errors import StorageError
 from palmette.records import StoredTrial
 from palmette.search.book import Book
 from palmette.train.executor import Executor, Finished
@@ -45,6 +47,8 @@ def grow(
     `beat` renews the campaign's lease. On an error or KeyboardInterrupt the executor is closed, its
     trials go back into the queue, the campaign is marked as stopped, and the error goes on to the
     caller.
+
+    Raises `StorageError` if a trial's weights cannot be kept; what else has ended by then is told.
     """
     book = scheduler.book
     campaign = book.campaign
@@ -60,7 +64,15 @@ def grow(
                 running[trial.key] = trial
             if not running:
                 break
-            done = [_keep(book, running.pop(f.key), f) for f in executor.wait(0.5)]
+            ended = executor.wait(0.5)
+            done = [_keep(book, running.pop(f.key), f) for f in ended if f.outcome != "blocked"]
+            for blocked in ended:
+                if blocked.outcome == "blocked":
+                    raise StorageError(
+                        f"the weights of a trial cannot be kept in {campaign.weights_directory}: "
+                        f"{blocked.reason}; make room or mend the folder's rights, then run the "
+                        "same command again (nothing is lost)"
+                    )
             if book.elapsed - beaten >= BEAT_SECONDS:
                 beat()
                 campaign.set_elapsed(book.elapsed)
@@ -68,9 +80,10 @@ def grow(
             on_update(Update(tuple(running.values()), tuple(done)))
     except BaseException:
         executor.close()
-        campaign.requeue_running()
-        campaign.set_elapsed(book.elapsed)
-        campaign.set_state("stopped")
+        # A store that cannot be written now is put in order by the next `grow`; what matters to
+        # the user is the first error.
+        with suppress(StorageError):
+            campaign.stop(book.elapsed)
         raise
     campaign.set_elapsed(book.elapsed)
     campaign.set_state("finished")

@@ -68,7 +68,7 @@ class Scheduler:
             climber, rung = promotion
             specs = wanted_specs(climber, rung, self.book.setting)
             assert specs, "a promoted candidate has trials to run"
-            self.book.queue(specs)
+            self.book.queue(climber, specs)
         if not self.book.queued() and not over:
             self._propose(climbers)
         for trial in self.book.queued():

@@ -13,14 +13,14 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from palmette.errors import PalmetteError
+from palmette.errors import PalmetteError, StorageError
 from palmette.records import (
     Attempt,
     AttemptOutcome,
@@ -170,23 +170,7 @@ class Campaign:
         Their attempts end as lost, at the campaign's last known time.
         """
         with self._writing() as connection:
-            running = select(TrialTable.number).where(
-                TrialTable.campaign_id == self._id, TrialTable.state == "running"
-            )
-            numbers = list(connection.scalars(running.order_by(TrialTable.number)))
-            for number in numbers:
-                started = self._trial(connection, number).started_seconds or 0.0
-                seconds = max(started, self._own(connection, CampaignTable.elapsed_seconds))
-                self._move(
-                    connection,
-                    number,
-                    "running",
-                    "queued",
-                    reason=LOST_WITH_GROW,
-                    ended_seconds=seconds,
-                )
-                self._close_attempt(connection, number, "lost", LOST_WITH_GROW, seconds)
-        return numbers
+            return self._requeue(connection)
 
     # --- events ---
 
@@ -226,6 +210,13 @@ class Campaign:
         """Notes the campaign time."""
         self._set(elapsed_seconds=seconds)
 
+    def stop(self, seconds: float) -> None:
+        """The end of an unfinished `grow`, in one write: time, state, running trials requeued."""
+        with self._writing() as connection:
+            own = update(CampaignTable).where(CampaignTable.id == self._id)
+            connection.execute(own.values(elapsed_seconds=seconds, state="stopped"))
+            self._requeue(connection)
+
     @property
     def budget(self) -> str:
         """The total budget as it was written, such as `10m` or `60genomes`; empty before."""
@@ -252,7 +243,8 @@ class Campaign:
             yield taken
         finally:
             self._lease = None
-            taken.release()
+            with suppress(StorageError):  # it is free again as soon as this process has ended
+                taken.release()
 
     @property
     def holder(self) -> Holder | None:
@@ -296,6 +288,19 @@ class Campaign:
             )
         )
         return number
+
+    def _requeue(self, connection: Connection) -> list[int]:
+        running = select(TrialTable.number).where(
+            TrialTable.campaign_id == self._id, TrialTable.state == "running"
+        )
+        numbers = list(connection.scalars(running.order_by(TrialTable.number)))
+        for number in numbers:
+            started = self._trial(connection, number).started_seconds or 0.0
+            seconds = max(started, self._own(connection, CampaignTable.elapsed_seconds))
+            values = {"reason": LOST_WITH_GROW, "ended_seconds": seconds}
+            self._move(connection, number, "running", "queued", **values)
+            self._close_attempt(connection, number, "lost", LOST_WITH_GROW, seconds)
+        return numbers
 
     def _trial(self, connection: Connection, trial: int) -> StoredTrial:
         row = connection.execute(select(TrialTable).where(*self._this(trial))).one_or_none()

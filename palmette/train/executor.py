@@ -13,6 +13,7 @@ another machine implements the same Protocol.
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from time import perf_counter
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from palmette.errors import TrialError
+from palmette.errors import GROUND, TrialError
 from palmette.records import CurvePoint, TrialResult, TrialSpec
 
-Outcome = Literal["done", "failed", "lost"]
+Outcome = Literal["done", "failed", "lost", "blocked"]
 Progress = Callable[[CurvePoint], None]
 Runner = Callable[[TrialSpec, Path | None, Progress], TrialResult]
 """Runs one trial: the spec, where to put the weights, whom to tell the training curve."""
@@ -36,9 +37,11 @@ KILLED = "killed on request"
 class Finished:
     """How a submitted trial ended.
 
-    done    `result` holds what it measured
-    failed  for a reason of its own (diverged, an error in its code): it would fail again
-    lost    its process was killed or ran out of memory, time or disk: worth another attempt
+    done     `result` holds what it measured
+    failed   for a reason of its own (diverged, an error in its code): it would fail again
+    lost     its process was killed or ran out of memory or time: worth another attempt
+    blocked  its files cannot be written (the disk is full, a folder is read-only): nor could those
+             of any other trial, until the user has made room
     """
 
     key: str
@@ -109,8 +112,8 @@ class Attempt:
 def attempt(runner: Runner, spec: TrialSpec, weights: Path | None, tell: Progress) -> Attempt:
     """Calls a runner and sorts what it raises.
 
-    Out of memory and trouble with files are the machine's, so the trial is lost; everything else is
-    the trial's own, so it has failed.
+    Out of memory and trouble with files are the machine's, so the trial is lost or blocked;
+    everything else is the trial's own, so it has failed.
     """
     try:
         return Attempt("done", result=runner(spec, weights, tell))
@@ -119,17 +122,23 @@ def attempt(runner: Runner, spec: TrialSpec, weights: Path | None, tell: Progres
     except Exception as error:
         if out_of_memory(error):
             return Attempt("lost", reason="out of memory")
+        if isinstance(error, OSError) and error.errno in GROUND:
+            where = f" ({error.filename})" if error.filename else ""
+            return Attempt("blocked", reason=f"{error.strerror}{where}")
         reason = f"{type(error).__name__}: {error}"
         outcome: Outcome = "lost" if isinstance(error, OSError) else "failed"
         return Attempt(outcome, reason=reason, detail=traceback.format_exc())
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out; torch's CPU allocator raises a `RuntimeError`.
+    """Whether an error says that memory ran out; torch's CPU allocator raises a `RuntimeError`,
+    the system an `OSError`.
 
     >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
     True
     """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )

@@ -272,5 +272,9 @@ def _save(model: nn.Module, path: Path) -> None:
     torch.save(model.state_dict(), held)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(held.getbuffer())
-    partial.replace(path)
+    try:
+        partial.write_bytes(held.getbuffer())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # on a full disk even a part of a file is in the way
+        raise
