@@ -16,7 +16,6 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
 GROUND = frozenset(
     {
         errno.ENOSPC,

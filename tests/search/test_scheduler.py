@@ -1,11 +1,13 @@
 """The whole search with a made-up trial, so that a hundred decisions take a few seconds."""
 
+import errno
 import hashlib
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from palmette.errors import StorageError
 from palmette.ladder.results import ascents, score_at
 from palmette.search.book import ATTEMPTS
 from palmette.search.budget import Budget
@@ -187,3 +189,40 @@ def test_a_short_budget_gives_up_the_high_rungs_first(ground):
     assert timing.highest(3600) == 2
     assert timing.highest(150) < 2
     assert timing.highest(1) == 0
+
+
+def no_room(spec, weights, tell):
+    if weights is not None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(weights))
+    return made_up(spec, weights, tell)
+
+
+def test_weights_that_cannot_be_kept_stop_the_search_and_cost_no_trial_anything(
+    ground, whole, tmp_path
+):
+    with pytest.raises(StorageError, match=r"(?s)No space left on device.*run the same command"):
+        run(ground, tmp_path / "p.db", "12genomes", no_room)
+    with Store(f"sqlite:///{tmp_path / 'p.db'}") as store:
+        campaign = store.latest()
+        assert campaign.state == "stopped"
+        assert {trial.state for trial in campaign.trials()} == {"done", "queued"}
+    candidates, trials, _ = run(ground, tmp_path / "p.db", "12genomes")
+    assert facts(candidates, trials)[0] == facts(*whole[:2])[0]
+    assert {trial.state for trial in trials} == {"done"}
+
+
+def test_a_grow_that_ended_counts_as_no_attempt_of_a_trial(ground, tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    with Store(url) as store:
+        campaign = open_campaign(store, ground)
+        book = schedule(campaign, ground, Budget.parse("1genomes"), 1).book
+        first = book.queued()[0]
+        for _ in range(ATTEMPTS):
+            book.start(book.trials[first.trial])
+            campaign.requeue_running()
+            book = schedule(campaign, ground, Budget.parse("1genomes"), 1).book
+        for number in range(ATTEMPTS):
+            book.start(book.trials[first.trial])
+            book.lost(first.trial, "killed by SIGKILL")
+            state = book.trials[first.trial].state
+            assert state == ("queued" if number < ATTEMPTS - 1 else "failed")

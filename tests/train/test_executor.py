@@ -17,7 +17,7 @@ def inline():
         ("nothing", "done", None),
         ("exhaust", "lost", "out of memory"),
         ("exhaust_torch", "lost", "out of memory"),
-        ("fill_the_disk", "lost", "OSError: [Errno 28] No space left on device"),
+        ("fill_the_disk", "blocked", "No space left on device"),
         ("fail", "failed", "ValueError: no such knob"),
         ("diverge", "failed", "diverged at 4,096 tokens: loss is nan"),
     ],
