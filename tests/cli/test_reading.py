@@ -55,7 +55,7 @@ def test_best_says_what_it_is_not(palmette: Run, grown: Grown) -> None:
     result = palmette("best", "--storage", grown.url, "-n", "2")
     assert FOUND in result.stdout
     assert "Candidates, not discoveries" in result.stdout
-    assert "3 more: -n 5" in result.stdout
+    assert "3 more: -n 5" in " ".join(result.stdout.split())
     assert "gpt2" not in result.stdout
 
 
