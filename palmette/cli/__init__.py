@@ -4,13 +4,12 @@ A command is a function with the file's name (`list_` in `list.py`, which Python
 arguments and docstring are what `--help` shows. Only the command that runs is imported.
 
 Exit codes: 0 done; 1 done, and the answer is no; 2 the user's mistake, told in a sentence; 130
-interrupted.
+interrupted (143 by `kill`, 129 by a closed terminal).
 """
 
 from __future__ import annotations
 
 import ast
-import errno
 import importlib
 import pkgutil
 import sys
@@ -23,10 +22,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 import palmette
-from palmette.errors import UnknownNameError, UserError
-
-GROUND = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the disk and its rights: the user can mend them, whatever was being written."""
+from palmette.cli._signals import interruptible
+from palmette.errors import GROUND, UnknownNameError, UserError
 
 
 class Commands(TyperGroup):
@@ -62,7 +59,8 @@ class Commands(TyperGroup):
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Runs a command; see the module's exit codes."""
         try:
-            return super().main(*arguments, **options)
+            with interruptible():
+                return super().main(*arguments, **options)
         except UserError as error:
             _complain(str(error))
         except OSError as error:

@@ -69,16 +69,21 @@ def compare(
             comparison = Comparison(Book(stored, ground.setting))
             directory = ground.corpus.directory if ground.corpus else None
             total = len(named) * (ladder.rungs[0].rates + seeds)
-            with _bar(console) as bar, Pool(count, directory, commit=commit()) as pool:
-                task = bar.add_task("comparing", total=total)
+            try:
+                with _bar(console) as bar, Pool(count, directory, commit=commit()) as pool:
+                    task = bar.add_task("comparing", total=total)
 
-                def update(news: Update) -> None:
-                    ended = [
-                        t for t in comparison.book.trials.values() if t.state in ("done", "failed")
-                    ]
-                    bar.update(task, completed=len(ended), total=max(total, len(ended)))
+                    def update(news: Update) -> None:
+                        trials = comparison.book.trials.values()
+                        ended = sum(trial.state in ("done", "failed") for trial in trials)
+                        bar.update(task, completed=ended, total=max(total, ended))
 
-                run(comparison, pool, lease.beat, update)
+                    run(comparison, pool, lease.beat, update)
+            except KeyboardInterrupt:
+                console.print(
+                    "\nstopped; nothing that finished is lost. The same command continues it."
+                )
+                raise
         rows = compare_rows(comparison.book)
         missing = failures(comparison.book)
     show_rows(rows, form)

@@ -94,15 +94,15 @@ def grow(
                     Live(console, scheduler) as live,
                 ):
                     run(scheduler, pool, lease.beat, live.update)
+                output.mkdir(parents=True, exist_ok=True)
+                report = write_report(stored, output / "report.html")
+                exported = export_best(stored, ground.scale, output)
             except KeyboardInterrupt:
                 console.print(
                     f"\nstopped after {scheduler.found} genomes; nothing that finished is lost. "
                     "The same command continues it."
                 )
                 raise
-            output.mkdir(parents=True, exist_ok=True)
-            report = write_report(stored, output / "report.html")
-            exported = export_best(stored, ground.scale, output)
     console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
 
 

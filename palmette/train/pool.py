@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import IO, Self
 
-from palmette.errors import PalmetteError
+from palmette.errors import PalmetteError, UserError
 from palmette.records import CurvePoint, TrialResult, TrialSpec
 from palmette.train.executor import Finished
 from palmette.train.messages import Inbox, Message, send
@@ -60,7 +61,8 @@ class Pool:
     `trial_seconds_limit` is wall time. `runner` names, as module:function, what makes the function
     that runs a trial.
 
-    Raises `PalmetteError` if the server dies twice without a trial ending between.
+    If the server dies twice without a trial ending between: raises `UserError` if it was killed,
+    `PalmetteError` with its last words if it failed.
     """
 
     def __init__(
@@ -197,6 +199,13 @@ class Pool:
         self._deaths += 1
         noise = self._clear_away()
         how = f"the trial server ended with status {status}"
+        if self._deaths > 1 and status < 0:
+            raise UserError(
+                f"the server that trials are forked from was killed by "
+                f"{signal.Signals(-status).name} twice in a row; the system may have run out of "
+                "memory: close other programs or use --workers 1, then run the same command again "
+                "(nothing that finished is lost)"
+            )
         if self._deaths > 1:
             raise PalmetteError(f"{how}, twice without a trial ending between; it said:\n{noise}")
         report = {"outcome": "lost", "reason": how}

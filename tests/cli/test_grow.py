@@ -181,6 +181,8 @@ def test_an_interrupt_ends_cleanly_and_says_how_to_go_on(url, tmp_path):
         time.sleep(0.2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)  # pressed twice: the store is put in order all the same
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 130, output
     assert "The same command continues it" in " ".join(output.split())

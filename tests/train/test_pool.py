@@ -11,7 +11,7 @@ import pytest
 from misbehaving import spec
 from tiny import numbers, tiny_spec
 
-from palmette.errors import PalmetteError
+from palmette.errors import PalmetteError, UserError
 from palmette.train.loop import run_trial
 from palmette.train.pool import Pool, server_environment
 
@@ -201,6 +201,18 @@ def test_a_server_that_cannot_start_is_an_error_that_says_why():
         assert lost.reason == "the trial server ended with status 1"
         pool.submit(spec("nothing"))
         with pytest.raises(PalmetteError, match=r"twice without a trial (.|\n)*in this teapot"):
+            pool.wait(20)
+
+
+def test_a_server_that_is_killed_again_and_again_is_told_in_a_sentence():
+    with Pool(1, None, runner=RUNNER) as pool:
+        pool.submit(spec("hang"))
+        os.kill(pool.pids[0], signal.SIGKILL)
+        (lost,) = pool.wait(20)
+        assert lost.outcome == "lost"
+        pool.submit(spec("hang"))
+        os.kill(pool.pids[0], signal.SIGKILL)
+        with pytest.raises(UserError, match=r"killed by SIGKILL twice in a row.*--workers 1"):
             pool.wait(20)
 
 
