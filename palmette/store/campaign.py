@@ -36,6 +36,7 @@ from palmette.records import (
 from palmette.store import candidates
 from palmette.store.database import Database
 from palmette.store.lease import Holder, Lease, holder
+from palmette.store.rows import record
 from palmette.store.schema import AttemptTable, CampaignTable, EventTable, TrialTable
 
 T = TypeVar("T")
@@ -358,11 +359,11 @@ def _stored(row: Row[Any]) -> StoredTrial:
     return StoredTrial(
         trial=row.number,
         key=row.key,
-        spec=TrialSpec.model_validate_json(row.spec),
+        spec=record(TrialSpec, row.spec),
         state=row.state,
         reason=row.reason,
         attempts=row.attempts,
-        result=TrialResult.model_validate_json(row.result) if row.result else None,
+        result=record(TrialResult, row.result) if row.result else None,
         started_seconds=row.started_seconds,
         ended_seconds=row.ended_seconds,
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from palmette.errors import PalmetteError
 from palmette.records import Candidate, Prediction
+from palmette.store.rows import record
 from palmette.store.schema import EdgeTable, GenomeTable
 
 ORIGIN = {"role", "name", "proposal", "proposer", "island", "parents", "edit"}
@@ -116,7 +117,7 @@ def _candidate(row: Row[Any], edges: list[Row[Any]]) -> Candidate:
         edit=first.edit if first else None,
         edit_text=first.edit_text if first else None,
         motivation=first.motivation if first else None,
-        prediction=Prediction.model_validate_json(prediction) if prediction else None,
+        prediction=record(Prediction, prediction) if prediction else None,
         parameters=row.parameters,
         flops_forward=row.flops_forward,
         state_bytes=row.state_bytes,

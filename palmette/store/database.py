@@ -8,6 +8,7 @@ at their start, where waiting is safe, and not in their middle, where SQLite cou
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -195,7 +196,7 @@ def _location(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
         meant = f"; did you mean sqlite:///{text}?" if text and "://" not in text else ""
-        raise StorageError(f"{text!r} is not a storage URL{meant} ({example})") from error
+        raise StorageError(f"{_masked(text)!r} is not a storage URL{meant} ({example})") from error
     backend = url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise StorageError(f"a store lives in SQLite or PostgreSQL, not in {backend!r}; {example}")
@@ -207,11 +208,43 @@ def _location(text: str) -> URL:
         raise StorageError(f"there is no driver {url.drivername!r}; {example}") from error
     except ModuleNotFoundError:
         pass  # a known driver that is not installed: said when it is opened
-    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+    if backend == "sqlite":
+        _check_sqlite(text, url, example)
+    elif url.get_driver_name() != "psycopg":
+        raise StorageError(
+            f"palmette reaches PostgreSQL with psycopg, not with {url.get_driver_name()!r}; "
+            "write postgresql://"
+        )
+    return url
+
+
+def _check_sqlite(text: str, url: URL, example: str) -> None:
+    """Refuses what would be ignored, or would make a file that nobody meant."""
+    if url.host:
+        raise StorageError(
+            f"{text!r} names a host, which SQLite has none of; did you mean "
+            f"sqlite:///{url.host}{'/' + url.database if url.database else ''}?"
+        )
+    if url.database in (None, "", ":memory:"):
         raise StorageError(
             f"{text!r} is a store in memory, which would be lost with the process; {example}"
         )
-    return url
+    if url.query or url.database.startswith("file:") or url.get_driver_name() != "pysqlite":
+        raise StorageError(
+            f"{text!r} has options or a driver that a store does not take; write sqlite:/// and "
+            "the file's name"
+        )
+    try:
+        url.database.encode()
+    except UnicodeEncodeError as error:
+        raise StorageError(
+            f"{text!r} is no name that SQLite can open; name a file in plain letters"
+        ) from error
+
+
+def _masked(text: str) -> str:
+    """A URL that could not be read, without its password."""
+    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:***@", text)
 
 
 def _file(url: URL) -> Path | None:

@@ -15,8 +15,10 @@ from palmette.records import CampaignConfig
 from palmette.store.campaign import Campaign
 from palmette.store.database import Database, locate
 from palmette.store.migrate import prepare
+from palmette.store.rows import record
 from palmette.store.schema import CampaignTable
 
+TOLD = {"corpus", "root_name"}  # for people; the digest of the suite and the root decide
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a campaign's name is a directory's too
 
 
@@ -98,7 +100,7 @@ class Store:
         )
         with self._database.reading() as connection:
             for row in connection.execute(newest):
-                config = CampaignConfig.model_validate_json(row.config)
+                config = record(CampaignConfig, row.config)
                 if config.kind == "grow":
                     return self._campaign(row.id, config)
         raise StorageError(
@@ -156,14 +158,14 @@ def _find(connection: Connection, name: str) -> tuple[int, CampaignConfig] | Non
     ).one_or_none()
     if row is None:
         return None
-    return row.id, CampaignConfig.model_validate_json(row.config)
+    return row.id, record(CampaignConfig, row.config)
 
 
 def _refuse_changes(old: CampaignConfig, new: CampaignConfig) -> None:
     changes = [
         f"  {field}: it has {_short(before)}, this command says {_short(after)}"
         for field, before in old
-        if before != (after := getattr(new, field))
+        if field not in TOLD and before != (after := getattr(new, field))
     ]
     if changes:
         raise StorageError(

@@ -47,6 +47,13 @@ def refusal(url: str, *, create: bool = True, timeout_seconds: float = 10.0) -> 
         ("sqlite+quince:///x.db", "there is no driver 'sqlite+quince'"),
         ("sqlite://", "is a store in memory, which would be lost with the process"),
         ("sqlite:///:memory:", "is a store in memory"),
+        ("sqlite://p.db", "names a host, which SQLite has none of; did you mean sqlite:///p.db?"),
+        ("sqlite:///p.db?timeout=3", "has options or a driver that a store does not take"),
+        ("sqlite:///file:p?uri=true", "has options or a driver that a store does not take"),
+        ("sqlite+aiosqlite:///p.db", "has options or a driver that a store does not take"),
+        ("sqlite:///\udcff.db", "is no name that SQLite can open"),
+        ("postgresql+psycopg2://localhost/x", "with psycopg, not with 'psycopg2'"),
+        ("postgresql://me:secret@:port/x", "'postgresql://me:***@:port/x' is not a storage URL"),
     ],
 )
 def test_a_bad_url_is_refused(url: str, said: str) -> None:

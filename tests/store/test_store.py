@@ -31,6 +31,14 @@ def test_weights_lie_beside_the_store(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not campaign.weights_directory.exists()
 
 
+def test_a_corpus_that_was_moved_is_the_same_corpus(tmp_path: Path) -> None:
+    """Its digest is in the suite's; and a root is its text, whatever its file is called."""
+    with Store(f"sqlite:///{tmp_path}/palmette.db") as store:
+        first = store.create_campaign(example_config())
+        moved = example_config(corpus="/somewhere/else", root_name="mine")
+        assert store.create_campaign(moved).config == first.config
+
+
 def test_digests_are_shortened_where_they_differ(tmp_path: Path) -> None:
     with Store(f"sqlite:///{tmp_path}/palmette.db") as store:
         store.create_campaign(example_config())

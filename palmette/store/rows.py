@@ -1,0 +1,38 @@
+"""Whole records out of a column of JSON text."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from palmette.errors import StorageError
+from palmette.records import Record
+
+R = TypeVar("R", bound=Record)
+SHOWN = 3  # faults
+
+
+def record(kind: type[R], text: str) -> R:
+    """The record that a column holds.
+
+    Raises `StorageError` if it is none of this version's: with the same schema, another version
+    may have written other fields.
+
+    >>> from palmette.records import Prediction
+    >>> record(Prediction, '{"change": 0.1, "low": 0.0, "high": 0.2, "observations": 3}').high
+    0.2
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        faults = [
+            ".".join(map(str, fault["loc"])) + f" ({fault['msg'].lower()})"
+            for fault in error.errors()
+        ]
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise StorageError(
+            f"the store holds a {kind.__name__} that this version cannot read, because of "
+            f"{', '.join(faults[:SHOWN])}{more}; it is damaged or another version's: use the "
+            "palmette that wrote it, or name another store with --storage"
+        ) from error
