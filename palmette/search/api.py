@@ -11,7 +11,7 @@ from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import best_rows
 from palmette.ladder.results import fitness
-from palmette.model import parse
+from palmette.model import atlas, parse
 from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult
 from palmette.search.budget import Budget
 from palmette.search.grow import grow
@@ -45,7 +45,7 @@ def create_campaign(
 
     Raises `StorageError` if the store cannot be used, if the name is taken by a campaign with
     another configuration, or if it exists and `load_if_exists` is False; `UserError` for names
-    that are not there.
+    that are not there. `root` is a genome, its text or a name of the atlas.
 
     >>> import tempfile, palmette
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def create_campaign(
     """
     plan = Plan(
         name=name,
-        root=parse(root) if isinstance(root, str) else root,
+        root=_genome(root),
         scale=scale,
         suite=suite,
         proposers=proposers,
@@ -74,6 +74,14 @@ def create_campaign(
     except BaseException:
         store.close()
         raise
+
+
+def _genome(root: Genome | str | None) -> Genome | None:
+    if isinstance(root, str):
+        return atlas.load(root) if root in atlas.names() else parse(root)
+    if root is None or isinstance(root, Genome):
+        return root
+    raise UserError(f"root wants a genome, its text or a name of the atlas, got {root!r}")
 
 
 class Search:
@@ -90,10 +98,13 @@ class Search:
         self._open.callback(store.close)
         self._lease: Lease | None = None
         self._asked: Scheduler | None = None
+        self._closed = False
 
     def grow(self, budget: str = "10m", workers: int | None = None) -> None:
         """Searches until the campaign's total budget is spent; see `palmette grow`."""
-        count = workers or len(processors())
+        count = len(processors()) if workers is None else workers
+        if count < 1:
+            raise UserError(f"grow wants one worker or more, got {workers!r}; None is one a core")
         amount = Budget.parse(budget)
         lease = self._leased()
         self._asked = None
@@ -156,6 +167,7 @@ class Search:
 
     def close(self) -> None:
         """Gives the campaign free for others."""
+        self._closed = True
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -170,6 +182,8 @@ class Search:
         self.close()
 
     def _leased(self) -> Lease:
+        if self._closed:
+            raise UserError("this campaign was closed; open it again with palmette.create_campaign")
         if self._lease is None:
             self._lease = self._open.enter_context(self._campaign.lease("python"))
         return self._lease

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.ladder.results import Setting
@@ -67,9 +70,15 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
     """Checks a plan and reads its corpus. `ladder` stands in for the scale's own rungs and makes
     the plan a comparison.
 
-    Raises `UserError` for an unknown scale, suite or proposer, `CorpusError` for a bad corpus.
+    Raises `UserError` for an unknown scale, suite or proposer or a value of the wrong type,
+    `CorpusError` for a bad corpus.
     """
     recipe = ladder or scale_named(plan.scale)
+    if isinstance(plan.proposers, str) or not plan.proposers:
+        raise UserError(
+            f"a campaign wants the names of one proposer or more, got {plan.proposers!r}; there "
+            f"are: {', '.join(proposers.names())}"
+        )
     for name in plan.proposers:
         proposers[name]
     tasks = suite(plan.suite or recipe.suite)
@@ -77,20 +86,27 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
     root, root_name = plan.root, plan.root_name
     if root is None:
         root, root_name = atlas.load("deltanet"), "deltanet"
-    config = CampaignConfig(
-        name=plan.name,
-        scale=recipe.name,
-        scale_digest=recipe.digest,
-        root=root.text,
-        root_name=root_name or _atlas_name(root),
-        suite=tasks.name,
-        suite_digest=tasks.digest(corpus.sha256 if corpus else None),
-        corpus=corpus.origin if corpus else "no text: synthetic tasks alone",
-        seed=plan.seed,
-        proposers=plan.proposers,
-        numerics=NUMERICS,
-        kind="compare" if ladder else "grow",
-    )
+    try:
+        config = CampaignConfig(
+            name=plan.name,
+            scale=recipe.name,
+            scale_digest=recipe.digest,
+            root=root.text,
+            root_name=root_name or _atlas_name(root),
+            suite=tasks.name,
+            suite_digest=tasks.digest(corpus.sha256 if corpus else None),
+            corpus=corpus.origin if corpus else "no text: synthetic tasks alone",
+            seed=plan.seed,
+            proposers=tuple(plan.proposers),
+            numerics=NUMERICS,
+            kind="compare" if ladder else "grow",
+        )
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            for fault in error.errors()
+        ]
+        raise UserError("a campaign cannot be made: " + "; ".join(faults)) from error
     return Ground(config, recipe, corpus, root, language())
 
 

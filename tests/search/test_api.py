@@ -2,6 +2,7 @@ import pytest
 
 import palmette
 from palmette.errors import StorageError, UserError
+from palmette.model import atlas
 from tests.ladder.made import result
 
 
@@ -49,6 +50,35 @@ def test_two_at_once_are_refused(url):
         campaign.ask()
         with pytest.raises(StorageError, match="grown by"):
             other.ask()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"root": 5}, "root wants a genome, its text or a name of the atlas, got 5"),
+        ({"proposers": "evolution"}, "wants the names of one proposer or more, got 'evolution'"),
+        ({"proposers": ()}, "wants the names of one proposer or more"),
+        ({"seed": "a"}, "seed: Input should be a valid integer.*got 'a'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_arguments_are_told(url, arguments, said):
+    with pytest.raises(UserError, match=said):
+        make(url, **arguments)
+
+
+def test_a_root_of_the_atlas_and_a_list_of_proposers(url):
+    with make(url, root="llama", proposers=["random"]) as campaign:
+        assert campaign.ask().spec.expression == atlas.load("llama").text
+
+
+def test_no_worker_and_a_closed_campaign_are_told(url):
+    with make(url) as campaign:
+        for workers in (0, -1):
+            with pytest.raises(UserError, match="one worker or more"):
+                campaign.grow("1genomes", workers)
+    with pytest.raises(UserError, match="was closed; open it again"):
+        campaign.ask()
 
 
 def test_a_data_frame_needs_pandas_and_says_so(url, monkeypatch):
