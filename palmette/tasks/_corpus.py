@@ -138,7 +138,10 @@ def _origin(path: str | Path | None) -> tuple[str, Path]:
     if path is None:
         library = _documents.standard_library()
         return f"standard library of Python {platform.python_version()}", library
-    resolved = Path(path).expanduser().resolve()
+    try:
+        resolved = Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, no home, a NUL
+        raise CorpusError(f"{path} names no place: {error}; choose another corpus") from error
     return str(resolved), resolved
 
 

@@ -113,6 +113,12 @@ def test_binary_file(tmp_path):
         load_corpus(path, tmp_path)
 
 
+def test_a_link_to_itself(tmp_path):
+    (tmp_path / "me").symlink_to(tmp_path / "me")
+    with pytest.raises(CorpusError, match=r"me names no place: .*; choose another corpus"):
+        load_corpus(tmp_path / "me", tmp_path)
+
+
 def test_folder_of_binary_files(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_bytes(b"\0" * 200_000)
