@@ -27,5 +27,6 @@ GenomeArgument = Annotated[
     ),
 ]
 ParametersOption = Annotated[
-    int, typer.Option("--params", min=1, help="The size: all trainable parameters.")
+    int,
+    typer.Option("--params", min=1, max=10**12, help="The size: all trainable parameters."),
 ]

@@ -54,7 +54,7 @@ def resolve(text: str, storage: str, campaign: str | None) -> Resolved:
 
 def _file(path: Path) -> Resolved:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors put a byte order mark in front
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UserError(f"cannot read the genome file {path}: {reason}; name another") from error

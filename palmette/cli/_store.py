@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from palmette.errors import StorageError, UserError
-from palmette.ladder.scales import Scale
+from palmette.ladder.scales import SCALES, Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.store import Campaign, Store
 
@@ -55,6 +55,12 @@ def scale_of(campaign: Campaign) -> Scale:
         raise UserError(
             f"{config.name!r} holds a comparison; run the same `palmette compare` again to see "
             "it, or name a campaign with --campaign"
+        )
+    if config.scale not in SCALES:
+        raise UserError(
+            f"campaign {config.name!r} was grown at scale {config.scale!r}, which is not in this "
+            "version; read it with the version that grew it (`palmette trials` still lists its "
+            "results)"
         )
     scale = scale_named(config.scale)
     if scale.digest != config.scale_digest:

@@ -32,7 +32,7 @@ def compare(
     scale: Annotated[str, typer.Option(help="Whose rungs: seedling, pocket, laptop …")] = "pocket",
     rung: Annotated[int, typer.Option(min=1, help="At which rung's size and tokens.")] = 2,
     seeds: Annotated[
-        int, typer.Option(min=2, help="Fresh seeds a genome; pairs of them are compared.")
+        int, typer.Option(min=2, max=1000, help="Fresh seeds a genome; pairs of them are compared.")
     ] = 4,
     suite: Annotated[
         str | None, typer.Option(help="The tasks; the scale's own if not given.")

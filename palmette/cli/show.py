@@ -16,6 +16,7 @@ from palmette.cli._parts import parts
 from palmette.cli._print import MISSING, console, number, print_json, show_rows, size
 from palmette.cli._resolve import resolve
 from palmette.cli._store import holding, scale_of
+from palmette.errors import UserError
 from palmette.explain.diagram import text_diagram
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import tree_rows
@@ -70,12 +71,20 @@ def show_row(
 def lineage(genome: str, storage: str, campaign: str | None) -> tuple[LineageRow, ...]:
     """The way from the root to a genome (hash) in the campaign that holds it, first parents first.
 
-    Empty if no campaign holds it, or if there is no store.
+    Empty if no campaign holds it, if there is no store, or if the campaign that has it was grown by
+    other rules than this version's and is not asked for by name: the genome can be shown all the
+    same.
     """
     with holding(genome, storage, campaign) as stored:
         if stored is None:
             return ()
-        rows = tree_rows(stored.candidates(), stored.trials(), scale_of(stored))
+        try:
+            scale = scale_of(stored)
+        except UserError:
+            if campaign is not None:
+                raise
+            return ()
+        rows = tree_rows(stored.candidates(), stored.trials(), scale)
     return tuple(
         LineageRow(
             genome=row.genome,

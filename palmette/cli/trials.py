@@ -6,7 +6,7 @@ from palmette.cli._options import STORAGE, CampaignOption, FormatOption, Storage
 from palmette.cli._print import show_rows
 from palmette.cli._store import reading
 from palmette.ladder.results import fitness
-from palmette.ladder.scales import Rung, scale
+from palmette.ladder.scales import SCALES, Rung, scale
 from palmette.records import StoredTrial, TrialRow
 
 COLUMNS = {
@@ -30,8 +30,8 @@ def trials(
 ) -> None:
     """List all trials of a campaign in the order in which they were queued."""
     with reading(storage, campaign) as stored:
-        config = stored.config
-        rungs = {rung.digest: rung for rung in scale(config.scale).rungs}
+        name = stored.config.scale
+        rungs = {rung.digest: rung for rung in scale(name).rungs} if name in SCALES else {}
         rows = [trial_row(trial, rungs) for trial in stored.trials()]
     show_rows(rows, form, COLUMNS)
 

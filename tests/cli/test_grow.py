@@ -44,6 +44,7 @@ def binary_file(tmp_path):
         (["--budget", "0genomes"], "a budget is a time such as 10m"),
         (["--scale", "pokcet"], "no scale is called 'pokcet'; did you mean 'pocket'"),
         (["--proposer", "evolutoin"], "did you mean 'evolution'"),
+        (["--proposer", ","], "wants the names of one proposer or more"),
         (["--suite", "txet"], "did you mean 'text'"),
         (["--root", "deltanett"], "did you mean 'deltanet'"),
         (["--root", "pre(lin(erase='bta'))"], "did you mean 'beta'"),
@@ -125,6 +126,21 @@ def test_compare_wants_two_different_genomes(palmette, url):
     result = palmette("compare", "llama", "llama", "--storage", url)
     assert result.exit_code == 2
     assert "two different genomes" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "llama", "gpt2", "--seeds", "1000000000"],
+        ["show", "llama", "--params", "9" * 30],
+        ["export", "llama", "-o", "x.py", "--params", "9" * 30],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_number_that_no_machine_could_work_off(palmette, arguments):
+    result = palmette(*arguments)
+    assert result.exit_code == 2
+    assert "less than or equal to" in " ".join(result.output.split())
 
 
 def test_compare_at_a_rung_that_is_not_there(palmette, url):

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import Result
 
 from palmette.ladder.scales import pocket
+from palmette.model import parse
 from palmette.records import BestRow, StatusRow, TreeRow, TrialRow
 from palmette.store import Store
-from palmette.testing.example_records import example_config
+from palmette.testing.example_records import example_candidate, example_config
 from tests.cli.conftest import FOUND, Grown
 
 Run = Callable[..., Result]
@@ -137,3 +138,20 @@ def test_a_report_is_a_page(palmette: Run, grown: Grown) -> None:
     result = palmette("report", "-o", "page.pdf", "--storage", grown.url)
     assert result.exit_code == 2
     assert "-o wants a file that ends in .html, got page.pdf" in result.stderr
+
+
+def test_a_campaign_of_a_scale_that_is_gone_is_told_and_its_trials_listed(
+    palmette: Run, grown: Grown
+) -> None:
+    with Store(grown.url) as store:
+        root = parse(FOUND)
+        old = store.create_campaign(example_config(name="old", scale="gone"))
+        old.add_candidate(example_candidate(root.text))
+    for command in (["best"], ["status"], ["show", FOUND]):
+        result = palmette(*command, "--storage", grown.url, "--campaign", "old")
+        assert result.exit_code == 2
+        assert "grown at scale 'gone', which is not in this version" in result.stderr
+    assert palmette("trials", "--storage", grown.url, "--campaign", "old").exit_code == 0
+    result = palmette("show", FOUND, "--storage", grown.url)  # the genome alone: no lineage
+    assert result.exit_code == 0
+    assert "lineage" not in result.stdout

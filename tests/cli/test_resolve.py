@@ -32,6 +32,13 @@ def test_a_genome_file_is_read(tmp_path: Path) -> None:
     assert (found.genome.text, found.name) == ("lm(stack(pre(glu())))", "mine")
 
 
+def test_a_genome_file_of_another_system_is_read(tmp_path: Path) -> None:
+    """A byte order mark and carriage returns."""
+    (tmp_path / "x.genome").write_bytes(b"\xef\xbb\xbfstack(\r\n  pre(glu())\r\n)\r\n")
+    found = resolve(str(tmp_path / "x.genome"), NOWHERE, None)
+    assert found.genome.text == "lm(stack(pre(glu())))"
+
+
 def test_a_missing_genome_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read the genome file .*no\.genome: No such file"):
         resolve(str(tmp_path / "no.genome"), NOWHERE, None)
