@@ -13,6 +13,7 @@ import ast
 import importlib
 import pkgutil
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,4 +112,7 @@ def _palmette(
 
 def main() -> None:
     """The entry point of the `palmette` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="replace")  # drawings have letters that not all encodings do
     app(prog_name="palmette")

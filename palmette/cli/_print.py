@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,8 @@ PIPE_WIDTH = 200  # columns, where the output is not a terminal
 HASH_DIGITS = 8
 EXACT = {"seed", "trial", "replica", "width", "depth"}  # numbers that are names: no separators
 RIGHT = (int, float)
+LONG = 36  # columns, from which on a cell may be folded; hashes and names are never cut
+PADDING = 3  # columns around a cell
 
 
 def console() -> Console:
@@ -41,16 +44,40 @@ def show_rows(
         out.print("none")
         return
     chosen = columns or {field: heading(field) for field in type(rows[0]).model_fields}
+    cells = [[cell(field, getattr(row, field)) for field in chosen] for row in rows]
+    widths = [
+        max(cell_len(text) for text in column)
+        for column in zip(chosen.values(), *cells, strict=True)
+    ]
+    needed = sum(min(width, LONG) + PADDING for width in widths)
+    if out.is_terminal and needed > out.width:
+        _show_blocks(out, list(chosen.values()), cells)
+        return
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for field, name in chosen.items():
+    for (field, name), width in zip(chosen.items(), widths, strict=True):
         values = [getattr(row, field) for row in rows]
         right = any(isinstance(v, RIGHT) and not isinstance(v, bool) for v in values)
-        long = field in ("expression", "summary", "reason", "signature", "motivation", "detail")
         table.add_column(name, justify="right" if right else "left", overflow="fold",
-                         no_wrap=not long)  # fmt: skip
-    for row in rows:
-        table.add_row(*(Text(cell(field, getattr(row, field))) for field in chosen))
+                         no_wrap=width <= LONG)  # fmt: skip
+    for texts in cells:
+        table.add_row(*map(Text, texts))
     out.print(table)
+
+
+def _show_blocks(out: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows for a terminal that is too narrow for a table: a paragraph each, nothing cut off."""
+    for row in rows:
+        line = Text()
+        for name, text in zip(names, row, strict=True):
+            if text == MISSING:
+                continue
+            if line and line.cell_len + cell_len(f"  {name} {text}") > out.width:
+                out.print(line, soft_wrap=True)
+                line = Text("  ")
+            elif line:
+                line.append("  ")
+            line.append(f"{name} ", style="dim").append(text)
+        out.print(line, soft_wrap=True)
 
 
 def show_row(row: Record, form: Form, fields: Sequence[str] | None = None) -> None:
@@ -67,8 +94,8 @@ def show_row(row: Record, form: Form, fields: Sequence[str] | None = None) -> No
 
 
 def print_json(value: object) -> None:
-    """JSON as it is, whatever the width of the terminal."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """JSON as it is, whatever the width of the terminal, in ASCII, whatever its encoding."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def heading(field: str) -> str:
