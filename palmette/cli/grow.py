@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from palmette.cli._commit import commit
 from palmette.cli._live import Live
 from palmette.cli._options import CampaignOption, StorageOption
 from palmette.cli._resolve import resolve
 from palmette.errors import UserError
+from palmette.records import StoredTrial
 from palmette.report import write_report
 from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
@@ -103,7 +107,19 @@ def grow(
                     "The same command continues it."
                 )
                 raise
+    if failed := told_failures(scheduler.book.trials.values()):
+        console.print(Text(failed), soft_wrap=True)
     console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
+
+
+def told_failures(trials: Collection[StoredTrial]) -> str | None:
+    """How many trials failed and why most of them did; None if none has."""
+    reasons = Counter(trial.reason for trial in trials if trial.state == "failed")
+    if not reasons:
+        return None
+    reason, times = reasons.most_common(1)[0]
+    why = reason if times == reasons.total() else f"{times} of them: {reason}"
+    return f"{reasons.total()} of {len(trials)} trials failed ({why}); `palmette trials` lists them"
 
 
 def _described(corpus: Corpus) -> str:

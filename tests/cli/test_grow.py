@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from palmette.cli.grow import told_failures
 from palmette.records import CampaignConfig, CompareRow
 from palmette.search.start import Plan, open_campaign, prepare
 from palmette.store import Store
@@ -120,6 +121,19 @@ def test_a_second_grow_on_the_same_campaign_is_refused(palmette, url, tmp_path):
         )  # fmt: skip
     assert result.exit_code == 2
     assert str(os.getpid()) in result.output
+
+
+def test_failed_trials_are_told_with_the_reason_of_most(grown):
+    with Store(grown.url) as store:
+        trials = store.latest().trials()
+    failed = sum(trial.state == "failed" for trial in trials)
+    told = f"{failed} of {len(trials)} trials failed (diverged at 4,096 tokens: loss is nan); "
+    assert told_failures(trials) == told + "`palmette trials` lists them"
+    other = trials[2].model_copy(update={"reason": "out of memory"})
+    assert other.state == "failed"
+    told = told_failures([*trials, other])
+    assert f"{failed + 1} of {len(trials) + 1} trials failed ({failed} of them: diverged" in told
+    assert told_failures(trials[:2]) is None
 
 
 def test_compare_wants_two_different_genomes(palmette, url):
