@@ -58,12 +58,16 @@ class Fault:
         return place + self.message
 
 
+def _told(fault: Fault) -> str:
+    return f"genome {fault}" if fault.line else f"genome: {fault}"
+
+
 class GenomeError(UserError):
     """A text that is not a genome; `faults` holds all of its faults, in the order of the text."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(f"genome {fault}" for fault in self.faults))
+        super().__init__("\n".join(map(_told, self.faults)))
 
 
 class UnknownNameError(UserError):
