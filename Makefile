@@ -5,7 +5,7 @@ SCALE ?= pocket
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: grow test check format bench clean
+.PHONY: grow test check format clean
 
 grow: $(VENV)/.grow
 	$(BIN)/palmette grow --budget $(BUDGET) --scale $(SCALE) --output grown
