@@ -104,7 +104,7 @@ def pocket() -> Scale:
     first = Rung(
         name="1",
         parameters=42_000,
-        tokens=65_536,
+        tokens=57_344,
         batch_size=4,
         length=128,
         evaluation_tokens=16_384,
@@ -112,7 +112,7 @@ def pocket() -> Scale:
         seeds=1,
         scored=("text",),
         evaluated=("text",),
-        expected_seconds=1.9,
+        expected_seconds=1.8,
     )
     return Scale(
         name="pocket",
@@ -122,15 +122,15 @@ def pocket() -> Scale:
                 first,
                 name="2",
                 parameters=84_000,
-                tokens=98_304,
+                tokens=90_112,
                 rates=2,
-                expected_seconds=5.0,
+                expected_seconds=4.4,
             ),
             replace(
                 first,
                 name="3",
                 parameters=168_000,
-                tokens=196_608,
+                tokens=180_224,
                 rates=1,
                 seeds=2,
                 evaluated=EVERY_TASK,
