@@ -24,20 +24,23 @@ def next_promotion(
 ) -> tuple[Ascent, int] | None:
     """The candidate to promote next and the rung it goes to; None if nobody may climb.
 
-    Higher rungs first. Once `proposals_over` and nothing is pending at or below a rung, its quota
-    is rounded up and is at least `scale.least`, so that a short campaign also ends with results on
-    the last rung. `highest` bounds the ladder (counted from 0).
+    Higher rungs first. A rung's quota is of found genomes; a placebo climbs beside them. Once
+    `proposals_over` and nothing is pending at or below a rung, its quota is rounded up and is at
+    least `scale.least`, so that a short campaign also ends with results on the last rung. `highest`
+    bounds the ladder (counted from 0).
     """
     top = len(scale.rungs) - 1 if highest is None else highest
     contested = [a for a in ascents if a.candidate.role in CONTESTED]
     for rung in range(top - 1, -1, -1):
         finished = [(score.mean, a) for a in contested if (score := score_at(a, rung, scale))]
         settled = proposals_over and not any(a.reached <= rung and a.pending for a in contested)
-        for _, ascent in sorted(finished, key=lambda item: -item[0])[
-            : _quota(rung, len(finished), scale, settled)
-        ]:
-            if ascent.reached == rung:
-                return ascent, rung + 1
+        quota = _quota(rung, sum(map(_found, finished)), scale, settled)
+        for place in sorted(finished, key=lambda item: -item[0]):
+            if quota <= 0:
+                break
+            if place[1].reached == rung:
+                return place[1], rung + 1
+            quota -= _found(place)
     goal = top if proposals_over else min(top, max((a.reached for a in contested), default=0))
     for ascent in ascents:
         if ascent.candidate.role in CONTESTED or ascent.reached >= goal:
@@ -45,6 +48,11 @@ def next_promotion(
         if score_at(ascent, ascent.reached, scale):
             return ascent, ascent.reached + 1
     return None
+
+
+def _found(place: tuple[float, Ascent]) -> bool:
+    """Placebos climb when a found genome of their score would, and take nobody's place."""
+    return place[1].candidate.role == "found"
 
 
 def _quota(rung: int, finished: int, scale: Scale, settled: bool) -> int:

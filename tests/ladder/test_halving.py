@@ -61,3 +61,15 @@ def test_the_end_waits_for_what_is_pending():
 def test_a_bounded_ladder_is_not_climbed_further():
     _, candidates, trials = population([0.1 * n for n in range(8)])
     assert next_promotion(ascents(candidates, trials, SCALE), SCALE, True, highest=0) is None
+
+
+def test_placebos_climb_beside_the_quota_and_take_nobodys_place():
+    made, candidates, trials = population([0.1 * n for n in range(8)])
+    placebo = candidate("found0", "placebo", replica=1)
+    candidates, trials = [*candidates, placebo], [*trials, *made.sweep(placebo, 0.65)]
+    climbed = []
+    while promotion := next_promotion(ascents(candidates, trials, SCALE), SCALE):
+        climber, rung = promotion
+        climbed.append((climber.candidate.role, rung))
+        trials.append(made.trial(climber.candidate, 1, None, state="running"))
+    assert climbed == [("found", 1), ("placebo", 1), ("found", 1)]
