@@ -52,7 +52,7 @@ def tree(data: ReportData) -> Figure | None:
         640,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"visible": False, "range": [-1.06 * widest, 1.06 * widest]},
-        yaxis={"visible": False, "range": [PLACEBOS - 0.06, 1.1 * highest]},
+        yaxis={"visible": False, "range": [PLACEBOS - 0.06, 1.24 * highest]},
         legend={"y": 0, "yanchor": "top", "x": 0.5, "xanchor": "center", "itemsizing": "constant"},
         coloraxis=_colours(data.tree),
         annotations=_names(data, places, top),
