@@ -7,16 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def rotate_by_position(x: Float[Tensor, "b t h k"]) -> Float[Tensor, "b t h k"]:
+def rotate_by_position(x: Float[Tensor, "b t h k"], first: int = 0) -> Float[Tensor, "b t h k"]:
     """Rotary positions (RoPE, arXiv 2104.09864): features 2i and 2i + 1 turn by t 10000^(-2i/k).
 
-    Turned queries and keys have dot products that depend on their distance alone. The last feature
-    of an odd head size stays as it is, and k is one less. Written with complex numbers: on a CPU
-    that takes about a third of the time of products with sines and cosines.
+    Time begins at `first`. Turned queries and keys have dot products that depend on their distance
+    alone. The last feature of an odd head size stays as it is, and k is one less. Written with
+    complex numbers: on a CPU that takes about a third of the time of products with sines and
+    cosines.
     """
     pairs = x.shape[-1] // 2
     frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / max(1, pairs))
-    angle = torch.arange(x.shape[1], device=x.device)[:, None, None] * frequency
+    angle = torch.arange(first, first + x.shape[1], device=x.device)[:, None, None] * frequency
     turned = x[..., : 2 * pairs].contiguous().view(*x.shape[:-1], pairs, 2)
     turn = torch.polar(torch.ones_like(angle), angle)
     turned = torch.view_as_real(torch.view_as_complex(turned) * turn).flatten(-2)
