@@ -61,9 +61,12 @@ def child(sort: Sort, *, meaning: str, requires: Iterable[Effect] = ()) -> Any:
     return dataclasses.field(metadata={"grammar": spec})
 
 
-def children(sort: Sort, *, least: int, most: int, meaning: str) -> Any:
+def children(
+    sort: Sort, *, least: int, most: int, meaning: str, requires: Iterable[Effect] = ()
+) -> Any:
     """A field that holds a tuple of nodes of a sort."""
-    return dataclasses.field(metadata={"grammar": Child(sort, meaning, True, least, most)})
+    spec = Child(sort, meaning, True, least, most, frozenset(requires))
+    return dataclasses.field(metadata={"grammar": spec})
 
 
 # `knob` is no specifier here, so that type checkers see a knob as a field with a default.

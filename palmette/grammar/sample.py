@@ -24,18 +24,33 @@ MORE = 0.5  # the probability of each child beyond the second
 
 
 def sample_genome(
-    language: Language, rng: random.Random, most: int = 40, required: Effects = NO_EFFECTS
+    language: Language,
+    rng: random.Random,
+    most: int = 40,
+    required: Effects = NO_EFFECTS,
+    model: type[Node] | None = None,
 ) -> Genome:
     """A random genome of at most `most` nodes, in canonical form.
 
-    Raises `ValueError` if no model can be that small.
+    `model` is the class of its root, the language's usual one (`lm`) if not given.
+
+    Raises `ValueError` if no such model can be that small.
 
     >>> import palmette
     >>> genome = sample_genome(palmette.language(), random.Random(0), most=9)
     >>> sum(1 for _ in genome.root.walk()) <= 9
     True
     """
-    return Genome(canonical(sample(language, Sort.MODEL, rng, required, most)))
+    model = model or language.model
+    least = language.smallest_of(model, required)
+    if least is None:
+        raise ValueError(
+            f"{model.name} cannot be completed so that it is {listed_effects(required)}"
+        )
+    size = drawn_size(least, rng, most, model.name)
+    made = _Sampler(language, rng).node(model, required, size)
+    assert made is not None, "the smallest completion fits"
+    return Genome(canonical(made))
 
 
 def sample(
@@ -53,10 +68,18 @@ def sample(
     if least is None:
         kept = f" that is {listed_effects(required)}" if required else ""
         raise ValueError(f"no node of this language completes {a_sort(sort)}{kept}")
+    size = drawn_size(least, rng, most, sort.value)
+    return _Sampler(language, rng).place(sort, required, size)
+
+
+def drawn_size(least: int, rng: random.Random, most: int, what: str) -> int:
+    """How many nodes a sample may have: between `least` and `most`, small ones being likelier.
+
+    Raises `ValueError` if even the smallest is too large.
+    """
     if least > most:
-        raise ValueError(f"the smallest {sort.value} has {least} nodes; allow more than {most}")
-    size = least + round(rng.gammavariate(SHAPE, SCALE))
-    return _Sampler(language, rng).place(sort, required, min(size, most))
+        raise ValueError(f"the smallest {what} has {least} nodes; allow more than {most}")
+    return min(most, least + round(rng.gammavariate(SHAPE, SCALE)))
 
 
 def complete(

@@ -49,6 +49,8 @@ class Effect(StrEnum):
     TWICE_DIFFERENTIABLE = "twice_differentiable"
     TOKEN_FREE = "token_free"  # does not read token ids
     LOSS_FREE = "loss_free"  # needs no auxiliary loss
+    FORKS = "forks"  # can weigh a candidate for the next token beside the real tokens
+    ONE_SEGMENT = "one_segment"  # is trained by one loss a batch
 
 
 Effects: TypeAlias = frozenset[Effect]

@@ -23,6 +23,8 @@ class Place:
     vocabulary   number of token ids
     context      the longest length in tokens (learned positions have this many rows)
     inside       True below a node that has already used up `depth`
+    candidates   True below an `energy`: x is [b 2t d], the real tokens and then a candidate for
+                 what follows each of them
     """
 
     width: int
@@ -31,6 +33,7 @@ class Place:
     vocabulary: int
     context: int
     inside: bool = False
+    candidates: bool = False
 
     def within(self) -> "Place":
         """The place of a pattern's children: their own stacks run once."""
@@ -50,12 +53,27 @@ class Cost:
                     the length that was asked for
     state_bytes     bytes (fp32, one sequence) that decoding keeps at that length
     steps           residual steps that run one after another
+    flops_extra     what training costs per token beyond the usual three forward passes; negative
+                    where parts get no gradient
+    idle            parameters that a token does not use: experts not chosen, rows not looked up
     """
 
     parameters: int = 0
     flops_forward: float = 0.0
     state_bytes: int = 0
     steps: int = 0
+    flops_extra: float = 0.0
+    idle: int = 0
+
+    @property
+    def flops_train(self) -> float:
+        """FLOPs per token of a training step: forward, backward, and what is extra."""
+        return 3 * self.flops_forward + self.flops_extra
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token uses."""
+        return self.parameters - self.idle
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -63,15 +81,23 @@ class Cost:
             self.flops_forward + other.flops_forward,
             self.state_bytes + other.state_bytes,
             self.steps + other.steps,
+            self.flops_extra + other.flops_extra,
+            self.idle + other.idle,
         )
 
     def times(self, n: int) -> "Cost":
         """n fresh copies."""
-        return replace(self.rerun(n), parameters=self.parameters * n)
+        return replace(self.rerun(n), parameters=self.parameters * n, idle=self.idle * n)
 
     def rerun(self, n: int) -> "Cost":
         """The same weights run n times: a state and the work n times, the parameters once."""
-        return Cost(self.parameters, self.flops_forward * n, self.state_bytes * n, self.steps * n)
+        return replace(
+            self,
+            flops_forward=self.flops_forward * n,
+            state_bytes=self.state_bytes * n,
+            steps=self.steps * n,
+            flops_extra=self.flops_extra * n,
+        )
 
 
 @dataclass(frozen=True)

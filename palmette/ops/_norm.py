@@ -18,7 +18,7 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.epsilon = epsilon
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(self, x: Float[Tensor, "*bt d"]) -> Float[Tensor, "*bt d"]:
         """Normalises each token by itself."""
         power = torch.linalg.vecdot(x, x).unsqueeze(-1) / x.shape[-1]
         return x * torch.rsqrt(power + self.epsilon) * self.weight

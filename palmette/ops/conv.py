@@ -5,10 +5,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from palmette.grammar.node import knob, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._activation import activate
 from palmette.ops._base import Call, Cost, Place, Primitive, call
-from palmette.ops.kernels.convolution import convolution
+from palmette.ops._stream import State
+from palmette.ops.kernels.convolution import convolution, convolution_step
 
 
 @node
@@ -23,6 +24,7 @@ class Conv(Primitive):
 
     sort = Sort.OPERATOR
     role = "token mixer"
+    breaks = frozenset({Effect.FORKS})
 
     taps: int = knob(4, 2, 3, 8, 16, weights=(4, 1, 2, 1, 1), meaning="taps of the filter")
     dilation: int = knob(1, 2, 4, weights=(4, 1, 1), meaning="tokens from tap to tap")
@@ -78,15 +80,36 @@ class ShortConvolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """Mixes over the last few tokens; causal."""
+        x, gates = self._gated(x)
+        return self._output(convolution(x, self.taps, self.bias, self.dilation), gates)
+
+    def init_state(self, batch: int) -> State:
+        """The inputs of the filter that it still sees, [b past d]."""
+        width, taps = self.taps.shape
+        return self.taps.new_zeros(batch, self.dilation * (taps - 1), width)
+
+    def step(self, x: Float[Tensor, "b d"], state: State) -> tuple[Float[Tensor, "b d"], State]:
+        """One token."""
+        x, gates = self._gated(x)
+        y, state = convolution_step(x, state, self.taps, self.bias, self.dilation)
+        return self._output(y, gates), state
+
+    def _gated(
+        self, x: Float[Tensor, "*bt d"]
+    ) -> tuple[Float[Tensor, "*bt d"], list[Float[Tensor, "*bt d"]]]:
+        """What the filter reads, and the gates."""
         gates: list[Tensor] = []
         if self.gates:
             x, *gates = self.project(x).chunk(1 + self.gates, -1)
-        if self.gate in ("both", "input"):
-            x = x * gates[0]
-        x = activate(convolution(x, self.taps, self.bias, self.dilation), self.activation)
+        return (x * gates[0] if self.gate in ("both", "input") else x), gates
+
+    def _output(
+        self, y: Float[Tensor, "*bt d"], gates: list[Float[Tensor, "*bt d"]]
+    ) -> Float[Tensor, "*bt d"]:
+        y = activate(y, self.activation)
         if self.gate in ("both", "output"):
-            x = x * gates[-1]
-        return self.out(x)  # type: ignore[no-any-return]
+            y = y * gates[-1]
+        return self.out(y)  # type: ignore[no-any-return]
 
 
 def _number_of_gates(gate: str) -> int:

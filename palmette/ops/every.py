@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from palmette.grammar.node import child, count, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._chain import Chain
 from palmette.ops._pattern import run_once
@@ -24,8 +24,14 @@ class Every(Primitive):
     odds: ClassVar[float] = 0.8
 
     k: int = count(2, 3, 4, 6, 8, weights=(3, 2, 3, 0.5, 0.3), meaning="the period in layers")
-    usual: Primitive = child(Sort.CORE, meaning="the layer that stands k-1 times in a period")
-    rare: Primitive = child(Sort.CORE, meaning="the layer that ends a period")
+    usual: Primitive = child(
+        Sort.CORE,
+        requires=[Effect.ONE_SEGMENT],
+        meaning="the layer that stands k-1 times in a period",
+    )
+    rare: Primitive = child(
+        Sort.CORE, requires=[Effect.ONE_SEGMENT], meaning="the layer that ends a period"
+    )
 
     def simplified(self) -> Primitive:
         """Stacks run once here; if both layers are the same it is a stack of that layer."""

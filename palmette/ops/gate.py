@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.grammar.node import child, knob, node
 from palmette.grammar.types import Sort
 from palmette.ops._activation import activate
 from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._stream import State, advance, any_reads_ids, run
 
 
 @node
@@ -52,7 +53,22 @@ class Gated(nn.Module):
         self.activation = activation
         self.value = value
         self.by = by
+        self.reads_ids = any_reads_ids([value, by])
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
         """Both read the same input."""
-        return self.value(x) * activate(self.by(x), self.activation)  # type: ignore[no-any-return]
+        return run(self.value, x, ids) * activate(run(self.by, x, ids), self.activation)
+
+    def init_state(self, batch: int) -> State:
+        """The states of the two."""
+        return self.value.init_state(batch), self.by.init_state(batch)  # type: ignore[operator]
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token through both."""
+        value, value_state = advance(self.value, x, state[0], ids)
+        by, by_state = advance(self.by, x, state[1], ids)
+        return value * activate(by, self.activation), (value_state, by_state)

@@ -10,6 +10,7 @@ from palmette.grammar.node import knob, node
 from palmette.grammar.types import Sort
 from palmette.ops._activation import activate
 from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._stream import Pointwise
 
 
 @node
@@ -51,7 +52,7 @@ class Glu(Primitive):
         )
 
 
-class GatedFeedForward(nn.Module):
+class GatedFeedForward(Pointwise):
     """Mixes the features of each token: down(activation(gate(x)) * up(x))."""
 
     def __init__(self, *, width: int, hidden: int, activation: str) -> None:

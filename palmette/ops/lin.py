@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from palmette.grammar.node import knob, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._lin_module import LinearRecurrence
 from palmette.ops._lin_parts import projection_widths
@@ -61,6 +61,7 @@ class Lin(Primitive):
 
     sort = Sort.OPERATOR
     role = "token mixer"
+    breaks = frozenset({Effect.FORKS})
     odds: ClassVar[float] = 3.0
 
     heads: int = knob(4, 1, 2, 8, weights=(3, 1, 3, 1), meaning="heads; each has a state")

@@ -7,6 +7,7 @@ from palmette.grammar.node import child, knob, node
 from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._norm import make_norm, norm_cost
+from palmette.ops._stream import State, advance, run
 
 
 @node
@@ -87,13 +88,31 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t vocabulary"]:
         """The logits of every next token."""
+        x = run(self.core, self._read(ids, 0), ids)
+        return self.head(self.norm(x))  # type: ignore[no-any-return]
+
+    def init_state(self, batch: int) -> State:
+        """The number of tokens read, and the trunk's state."""
+        return 0, self.core.init_state(batch)  # type: ignore[operator]
+
+    def step(
+        self, ids: Int[Tensor, " b"], state: State
+    ) -> tuple[Float[Tensor, "b vocabulary"], State]:
+        """The logits of the token after this one."""
+        position, core = state
+        x = self._read(ids.unsqueeze(1), position).squeeze(1)
+        x, core = advance(self.core, x, core, ids)
+        return self.head(self.norm(x)), (position + 1, core)
+
+    def _read(self, ids: Int[Tensor, "b t"], first: int) -> Float[Tensor, "b t d"]:
+        """The embeddings of tokens that stand at positions `first` and after."""
         x = self.embedding(ids) * self.embedding.embedding_dim**0.5
         if self.positions is not None:
-            length, rows = ids.shape[1], self.positions.num_embeddings
-            if length > rows:
+            end, rows = first + ids.shape[1], self.positions.num_embeddings
+            if end > rows:
                 raise ValueError(
-                    f"this model has learned positions for {rows} tokens but got {length}; "
-                    f"shorten the input or build the model with a context of {length}"
+                    f"this model has learned positions for {rows} tokens but got {end}; "
+                    f"shorten the input or build the model with a context of {end}"
                 )
-            x = x + self.positions.weight[:length]
-        return self.head(self.norm(self.core(x)))  # type: ignore[no-any-return]
+            x = x + self.positions.weight[first:end]
+        return x  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from palmette.grammar.node import knob, node
 from palmette.grammar.types import Effect, Sort
 from palmette.ops._activation import activate
 from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._stream import Pointwise
 
 
 @node
@@ -62,7 +63,7 @@ class Mlp(Primitive):
         )
 
 
-class FeedForward(nn.Module):
+class FeedForward(Pointwise):
     """Mixes the features of each token: down(activation(up(x)))."""
 
     def __init__(self, *, width: int, hidden: int, activation: str, bias: bool) -> None:

@@ -3,12 +3,13 @@
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.grammar.node import children, knob, node
 from palmette.grammar.types import Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._stream import State, advance, any_reads_ids, run
 
 
 @node
@@ -67,20 +68,39 @@ class Parallel(nn.Module):
         super().__init__()
         self.merge = merge
         self.branches = nn.ModuleList(branches)
+        self.reads_ids = any_reads_ids(branches)
         if merge == "gate":
             self.gate = nn.Linear(width, len(self.branches), bias=False)
         if merge == "concat":
             self.project = nn.Linear(width * len(self.branches), width, bias=False)
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
         """One output from all branches."""
-        outputs = [branch(x) for branch in self.branches]
+        return self._merged(x, [run(branch, x, ids) for branch in self.branches])
+
+    def init_state(self, batch: int) -> State:
+        """A state for every branch."""
+        return tuple(branch.init_state(batch) for branch in self.branches)  # type: ignore[operator]
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token through every branch."""
+        parts = zip(self.branches, state, strict=True)
+        outputs, after = zip(*(advance(part, x, own, ids) for part, own in parts), strict=True)
+        return self._merged(x, list(outputs)), after
+
+    def _merged(
+        self, x: Float[Tensor, "*bt d"], outputs: list[Float[Tensor, "*bt d"]]
+    ) -> Float[Tensor, "*bt d"]:
         if self.merge == "concat":
             return self.project(torch.cat(outputs, dim=-1))  # type: ignore[no-any-return]
-        stacked = torch.stack(outputs, dim=-1)  # [b t d branches]
+        stacked = torch.stack(outputs, dim=-1)  # [... d branches]
         if self.merge == "add":
             return stacked.sum(dim=-1)
         if self.merge == "mean":
             return stacked.mean(dim=-1)
-        shares = torch.softmax(self.gate(x), dim=-1)  # [b t branches]
+        shares = torch.softmax(self.gate(x), dim=-1)  # [... branches]
         return (stacked @ shares.unsqueeze(-1)).squeeze(-1)

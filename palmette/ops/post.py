@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.grammar.node import child, knob, node
 from palmette.grammar.types import Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._norm import make_norm, norm_cost
+from palmette.ops._stream import State, advance, any_reads_ids, run
 
 
 @node
@@ -37,7 +38,21 @@ class PostNorm(nn.Module):
         super().__init__()
         self.norm = make_norm(norm, width)
         self.op = op
+        self.reads_ids = any_reads_ids([op])
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
         """The stream has unit scale after every step."""
-        return self.norm(x + self.op(x))  # type: ignore[no-any-return]
+        return self.norm(x + run(self.op, x, ids))  # type: ignore[no-any-return]
+
+    def init_state(self, batch: int) -> State:
+        """The operator's."""
+        return self.op.init_state(batch)  # type: ignore[operator]
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token."""
+        y, state = advance(self.op, x, state, ids)
+        return self.norm(x + y), state

@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.grammar.node import children, count, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._pattern import run_once
+from palmette.ops._stream import State, advance, any_reads_ids, run
 
 
 @node
@@ -24,7 +25,11 @@ class Repeat(Primitive):
 
     n: int = count(2, 3, 4, meaning="how often the parts run")
     parts: tuple[Primitive, ...] = children(
-        Sort.CORE, least=1, most=3, meaning="what runs, in this order"
+        Sort.CORE,
+        least=1,
+        most=3,
+        requires=[Effect.ONE_SEGMENT],
+        meaning="what runs, in this order",
     )
 
     def simplified(self) -> Primitive:
@@ -56,10 +61,28 @@ class SharedChain(nn.Module):
         super().__init__()
         self.times = times
         self.layers = nn.ModuleList(layers)
+        self.reads_ids = any_reads_ids(layers)
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
         """Every round reads what the round before has written."""
         for _ in range(self.times):
             for layer in self.layers:
-                x = layer(x)
+                x = run(layer, x, ids)
         return x
+
+    def init_state(self, batch: int) -> State:
+        """The weights are shared, the states are not: one for every layer of every round."""
+        layers = [layer for _ in range(self.times) for layer in self.layers]
+        return tuple(layer.init_state(batch) for layer in layers)  # type: ignore[operator]
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token through all rounds."""
+        after = []
+        for number, before in enumerate(state):
+            x, own = advance(self.layers[number % len(self.layers)], x, before, ids)
+            after.append(own)
+        return x, tuple(after)

@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.grammar.node import child, knob, node
 from palmette.grammar.types import Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._norm import make_norm, norm_cost
+from palmette.ops._stream import State, advance, any_reads_ids, run
 
 
 @node
@@ -41,8 +42,22 @@ class SandwichNorm(nn.Module):
         super().__init__()
         self.norm_in = make_norm(norm, width)
         self.op = op
+        self.reads_ids = any_reads_ids([op])
         self.norm_out = make_norm(norm, width)
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
         """The stream itself is never normalised."""
-        return x + self.norm_out(self.op(self.norm_in(x)))  # type: ignore[no-any-return]
+        return x + self.norm_out(run(self.op, self.norm_in(x), ids))  # type: ignore[no-any-return]
+
+    def init_state(self, batch: int) -> State:
+        """The operator's."""
+        return self.op.init_state(batch)  # type: ignore[operator]
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token."""
+        y, state = advance(self.op, self.norm_in(x), state, ids)
+        return x + self.norm_out(y), state

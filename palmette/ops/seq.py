@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from palmette.grammar.node import children, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._chain import Chain
 from palmette.ops._pattern import flattened, shortest_period
@@ -26,7 +26,11 @@ class Seq(Primitive):
     odds: ClassVar[float] = 1.2
 
     parts: tuple[Primitive, ...] = children(
-        Sort.CORE, least=2, most=6, meaning="what runs, in this order"
+        Sort.CORE,
+        least=2,
+        most=6,
+        requires=[Effect.ONE_SEGMENT],
+        meaning="what runs, in this order",
     )
 
     def simplified(self) -> Primitive:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from palmette.grammar.node import children, node
-from palmette.grammar.types import Sort
+from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._chain import Chain
 from palmette.ops._pattern import run_once, shortest_period
@@ -28,7 +28,11 @@ class Stack(Primitive):
     splits: ClassVar[bool] = True
 
     pattern: tuple[Primitive, ...] = children(
-        Sort.CORE, least=1, most=4, meaning="what is repeated, in this order"
+        Sort.CORE,
+        least=1,
+        most=4,
+        requires=[Effect.ONE_SEGMENT],
+        meaning="what is repeated, in this order",
     )
 
     def simplified(self) -> Primitive:

@@ -29,6 +29,7 @@ from palmette.grammar.types import NO_EFFECTS, Child, Effect, Effects, Knob, Sor
 from palmette.model.build import build_at, instantiate
 from palmette.model.export import source
 from palmette.ops._base import Place, Primitive
+from palmette.ops._stream import State, advance, run
 
 WIDTHS = (7, 12, 25)
 VOCABULARY = 19
@@ -76,6 +77,14 @@ class PrimitiveKit:
         assert isinstance(model, nn.Module)
         return model
 
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The module's outputs for these inputs.
+
+        A module that reads token ids gets the ids that the features stand for, so that whoever
+        changes a token's features changes its id.
+        """
+        return run(model, x, _ids(x)) if x.is_floating_point() else model(x)
+
     def inputs(self, place: Place, length: int, rows: int = 2) -> Tensor:
         """Token ids for a model, else features of unit scale."""
         generator = torch.Generator().manual_seed(length)
@@ -122,7 +131,7 @@ def shaped(kit: PrimitiveKit) -> None:
         model = kit.build(node, place)
         for length in (1, 2, 63, CONTEXT):
             x = kit.inputs(place, length, rows=3)
-            y = model(x)
+            y = kit.outputs(model, x)
             last = place.vocabulary if kit.primitive.sort is Sort.MODEL else place.width
             wanted = [3, length, last]
             kit.wants(
@@ -146,12 +155,12 @@ def causal(kit: PrimitiveKit) -> None:
             continue
         model = kit.build(node, place)
         x = kit.inputs(place, 63)
-        before = model(x)
+        before = kit.outputs(model, x)
         for cut in (1, 31, 62):
             for kind, change in _FUTURES.items():
                 future = x.clone()
                 future[:, cut:] = change(x[:, cut:])
-                change_seen = (model(future) - before)[:, :cut].abs().max()
+                change_seen = (kit.outputs(model, future) - before)[:, :cut].abs().max()
                 kit.wants(
                     bool(change_seen <= 1e-5 * before.abs().max()),
                     f"promises to be causal but the outputs before t = {cut} move by "
@@ -160,7 +169,9 @@ def causal(kit: PrimitiveKit) -> None:
                 )
             if x.is_floating_point():
                 leaf = x.clone().requires_grad_()
-                (slope,) = torch.autograd.grad(model(leaf)[:, :cut].square().sum(), leaf)
+                (slope,) = torch.autograd.grad(
+                    kit.outputs(model, leaf)[:, :cut].square().sum(), leaf
+                )
                 # Not exactly zero: a chunked decay measures from the middle of its chunk, a term
                 # that cancels but for rounding.
                 kit.wants(
@@ -216,9 +227,9 @@ def trained(kit: PrimitiveKit) -> None:
     for node in kit.genomes():
         place = place_of(12)
         model = kit.build(node, place)
-        y = model(kit.inputs(place, 63))
+        y = kit.outputs(model, kit.inputs(place, 63))
         weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-        (y * weights).sum().backward()
+        (y * weights).sum().backward()  # type: ignore[no-untyped-call]
         for path, parameter in model.named_parameters():
             slope = parameter.grad
             kind = "no gradient" if slope is None else ""
@@ -235,8 +246,11 @@ def deterministic(kit: PrimitiveKit) -> None:
         place = place_of(12)
         one, two = kit.build(node, place), kit.build(node, place)
         x = kit.inputs(place, 63)
-        first = one(x)
-        for again, reason in [(one(x), "in a second call"), (two(x), "from the same seed")]:
+        first = kit.outputs(one, x)
+        for again, reason in [
+            (kit.outputs(one, x), "in a second call"),
+            (kit.outputs(two, x), "from the same seed"),
+        ]:
             kit.wants(torch.equal(first, again), f"another output {reason}, from {unparse(node)}")
 
 
@@ -246,12 +260,39 @@ def batched(kit: PrimitiveKit) -> None:
         place = place_of(12)
         model = kit.build(node, place)
         x = kit.inputs(place, 63, rows=3)
-        together = model(x)
-        alone = torch.cat([model(x[row : row + 1]) for row in range(len(x))])
+        together = kit.outputs(model, x)
+        alone = torch.cat([kit.outputs(model, x[row : row + 1]) for row in range(len(x))])
         kit.wants(
             bool((together - alone).abs().max() <= 1e-4 * together.abs().max()),
             f"a sequence's output depends on the rest of its batch, in {unparse(node)}",
         )
+
+
+def streamed(kit: PrimitiveKit) -> None:
+    """What promises to be streamable decodes token by token to what it computes at once.
+
+    A state that was kept is gone on from twice, and gives the same.
+    """
+    place = place_of(12)
+    for node in kit.genomes():
+        if Effect.STREAMABLE not in effects(node):
+            continue
+        model = kit.build(node, place).eval()
+        x = kit.inputs(place, 63)
+        with torch.no_grad():
+            wanted = kit.outputs(model, x)
+            state = model.init_state(len(x))  # type: ignore[operator]
+            got = []
+            for i in range(x.shape[1]):
+                twice = [_advanced(model, x[:, i], state) for _ in range(2)]
+                kit.wants(
+                    torch.equal(twice[0][0], twice[1][0]),
+                    f"a step changes the state that it is given, in {unparse(node)}",
+                )
+                y, state = twice[1]
+                got.append(y)
+        gap = float((torch.stack(got, 1) - wanted).abs().max() / wanted.abs().max())
+        kit.wants(gap <= 1e-4, f"decoding is off by {gap:.1e} of the output, in {unparse(node)}")
 
 
 def exported(kit: PrimitiveKit) -> None:
@@ -286,8 +327,19 @@ CHECKS: tuple[Callable[[PrimitiveKit], None], ...] = (
     trained,
     deterministic,
     batched,
+    streamed,
     exported,
 )
+
+
+def _ids(x: Tensor) -> Tensor:
+    return (x.detach()[..., 0].abs() * 97).long() % VOCABULARY
+
+
+def _advanced(model: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
+    if not x.is_floating_point():
+        return model.step(x, state)  # type: ignore[operator, no-any-return]
+    return advance(model, x, state, _ids(x))
 
 
 def _noise(x: Tensor) -> Tensor:
@@ -317,7 +369,9 @@ def _model_around(node: Primitive, language: Language) -> Primitive:
     wrapped = node
     if wrapped.sort is Sort.OPERATOR:
         wrapped = _made(language, "pre", wrapped)
-    return wrapped if wrapped.sort is Sort.MODEL else _made(language, "lm", wrapped)
+    if wrapped.sort is Sort.MODEL:
+        return wrapped
+    return _made(language, "lm" if Effect.CAUSAL in effects(node) else "seq2seq", wrapped)
 
 
 def _made(language: Language, name: str, kid: Primitive) -> Primitive:

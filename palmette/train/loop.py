@@ -101,7 +101,7 @@ def run_trial(
             depth=sized.place.depth,
             fits=sized.fits,
             flops_forward=price.flops_forward,
-            flops_train=3 * price.flops_forward * curve[-1].tokens,
+            flops_train=price.flops_train * curve[-1].tokens,
             state_bytes=price.state_bytes,
             kernel=spec.kernel,
             cpu_seconds=clock.cpu_seconds(),

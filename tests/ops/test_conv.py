@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from palmette.grammar.node import effects, fields_of
-from palmette.grammar.types import ALL_EFFECTS, Knob
+from palmette.grammar.types import ALL_EFFECTS, Effect, Knob
 from palmette.ops._base import Place
 from palmette.ops.conv import Conv, ShortConvolution
 
@@ -71,7 +71,7 @@ def test_state_is_what_the_filter_still_sees() -> None:
     conv = Conv(taps=3, dilation=2)
     assert conv.cost(place(10), 63).state_bytes == 4 * 10 * 4
     assert conv.cost(place(10), 63) == conv.cost(place(10), 4096)
-    assert effects(conv) == ALL_EFFECTS
+    assert effects(conv) == ALL_EFFECTS - {Effect.FORKS}
 
 
 def test_the_bias_is_not_decayed() -> None:

@@ -46,3 +46,21 @@ def convolution(
     taps = weight[:, None, None].contiguous(memory_format=torch.channels_last)
     y = F.conv2d(image, taps, bias, dilation=(1, dilation), groups=x.shape[2])
     return y.squeeze(2).transpose(1, 2)
+
+
+def convolution_step(
+    x: Float[Tensor, "b d"],
+    past: Float[Tensor, "b p d"],
+    weight: Float[Tensor, "d w"],
+    bias: Float[Tensor, " d"] | None = None,
+    dilation: int = 1,
+) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p d"]]:
+    """One token: its output, and the last dilation (w - 1) inputs after it.
+
+    >>> x, past = torch.full((1, 1), 3.0), torch.full((1, 1, 1), 2.0)
+    >>> convolution_step(x, past, weight=torch.tensor([[10.0, 1.0]]))
+    (tensor([[23.]]), tensor([[[3.]]]))
+    """
+    seen = torch.cat((past, x.unsqueeze(1)), 1)
+    y = torch.einsum("bwd,dw->bd", seen[:, ::dilation], weight)
+    return (y if bias is None else y + bias), seen[:, 1:]

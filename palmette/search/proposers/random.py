@@ -16,7 +16,8 @@ class Random(Proposer):
 
     def ask(self, archive: Archive, island: int, rng: random.Random) -> Proposal:
         """A fresh sample. It hangs below the root in the tree, but nothing of the root is in it."""
-        genome = sample_genome(archive.language, rng)
+        model = type(archive.root.genome.root)
+        genome = sample_genome(archive.language, rng, model=model)
         return Proposal(
             genome=genome,
             parents=(archive.root.candidate.genome,),
