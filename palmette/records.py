@@ -313,6 +313,33 @@ class ProposerRow(Record):
     summary: str
 
 
+class GateRow(Record):
+    """`list gates`."""
+
+    name: str
+    summary: str
+
+
+class GateResult(Record):
+    """What one gate says about one model. `passed` is None where the gate does not apply."""
+
+    gate: str
+    passed: bool | None
+    detail: str  # what was measured, what is wrong, or why the gate does not apply
+
+
+class CheckRow(Record):
+    """`check`: passed if no gate failed."""
+
+    passed: bool
+    gates: tuple[GateResult, ...]
+    genome: str | None = None  # hash
+    expression: str | None = None
+    file: str | None = None  # a stranger's, with its class
+    protection: str | None = None  # what a stranger's file was kept from while it ran
+    seconds: float
+
+
 class SampleRow(Record):
     """`sample`."""
 
