@@ -11,6 +11,8 @@ from torch import Tensor
 
 import palmette
 from palmette.grammar.genome import Genome
+from palmette.grammar.node import effects
+from palmette.grammar.types import Effect
 from palmette.model._literal import class_name, literal
 from palmette.model._sources import Sources
 from palmette.model.fit import cost
@@ -92,9 +94,21 @@ def _docstring(genome: Genome, place: Place, weights: str, header: Mapping[str, 
         "    net = model()",
         f'    net.load_state_dict(torch.load("{weights}", weights_only=True))',
         f"    logits = net(ids)  # ids [b t] -> logits [b t {place.vocabulary}]",
+        *_decoding(genome),
     ]
     text = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{text}\n"""\n'
+
+
+def _decoding(genome: Genome) -> list[str]:
+    """How to go on token by token, where that is possible."""
+    if Effect.STREAMABLE not in effects(genome.root):
+        return []
+    return [
+        "    state = net.init_state(1)",
+        "    logits, state = net.step(ids[:1, 0], state)  # one token further: logits [1 "
+        "vocabulary]",
+    ]
 
 
 def _wrapped(expression: str) -> list[str]:
@@ -110,9 +124,11 @@ def _wrapped(expression: str) -> list[str]:
 
 def _spaced(texts: Any) -> Iterator[str]:
     """Definitions two lines apart, constants together."""
+    first = True
     for text in texts:
         constant = not text.rpartition("\n#")[2].lstrip().startswith(("class ", "def ", "@"))
-        yield text if constant else f"\n\n{text}"
+        yield f"\n{text}" if constant and first else text if constant else f"\n\n{text}"
+        first = False
 
 
 def _main(place: Place, weights: str) -> str:

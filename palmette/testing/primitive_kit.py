@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -303,7 +304,8 @@ def exported(kit: PrimitiveKit) -> None:
         model = build_at(genome, place, seed=0)
         text = source(genome, place, "weights.pt")
         needed = {name for line in ast.parse(text).body for name in _imported(line)}
-        kit.wants(needed <= {"torch", "math"}, f"the exported file imports {sorted(needed)}")
+        foreign = sorted(needed - {"torch"} - sys.stdlib_module_names)
+        kit.wants(not foreign, f"the exported file imports {foreign}, not torch alone")
         space: dict[str, object] = {"__name__": "exported"}
         exec(compile(text, "exported.py", "exec"), space)
         make = space["model"]

@@ -42,7 +42,7 @@ def test_every_class_and_choice_is_drawn() -> None:
     seen: set[str] = set()
     values = Counter[tuple[str, str, object]]()
     for seed in range(1500):
-        for _, node in sampled(seed).root.walk():
+        for _, node in sample(TOY, Sort.MODEL, random.Random(seed)).walk():
             seen.add(node.name)
             values.update((node.name, name, value) for name, value in node.knobs().items())
     assert seen == {cls.name for cls in TOY.nodes}
@@ -56,7 +56,7 @@ def test_impossible_wishes_are_explained() -> None:
     dear = Language((TOY.get("lm"), Pre, Attn))
     with pytest.raises(ValueError, match="completes a Model that is linear_time"):
         sample(dear, Sort.MODEL, rng, frozenset({Effect.LINEAR_TIME}))
-    with pytest.raises(ValueError, match="the smallest Model has 3 nodes; allow more than 2"):
+    with pytest.raises(ValueError, match="the smallest lm has 3 nodes; allow more than 2"):
         sample_genome(TOY, rng, most=2)
 
 
