@@ -1,0 +1,45 @@
+"""A prefix stands for itself."""
+
+from __future__ import annotations
+
+import torch
+
+from palmette.gates._base import Gate, GateFailure, Subject, run, scale_of
+from palmette.grammar.types import Effect
+
+LENGTHS = (130, 400)
+PREFIXES = (*range(1, 20), 31, 32, 33, 47, 63, 64, 65, 96, 100, 127, 128, 129, 255, 256, 257, 399)
+TOLERANCE = 1e-4
+
+
+class Prefix(Gate):
+    """The output of a prefix is the prefix of the output: f(x)[:t] = f(x[:t]).
+
+    This finds what replacing the future cannot: a dependence on the number of tokens to come, such
+    as a mean over a total or a chunk size that follows the length. Relative to the largest output
+    1e-4 is allowed: another length may run in another form (blocks, chunks), which rounds otherwise.
+    """
+
+    name = "prefix"
+    needs = frozenset({Effect.CAUSAL})
+
+    @torch.no_grad()
+    def check(self, subject: Subject) -> str:
+        """The largest relative difference."""
+        model = subject.fresh(shaken=True)
+        worst, number = 0.0, 0
+        for length in LENGTHS:
+            x = subject.inputs(length)
+            whole = run(model, x)
+            for t in (t for t in PREFIXES if t < length):
+                if length == LENGTHS[-1] and t in PREFIXES[1:19]:
+                    continue  # seen at the first length
+                alone = run(model, x[:, :t])
+                difference = float((whole[:, :t] - alone).abs().max()) / scale_of(whole)
+                if not difference <= TOLERANCE:
+                    raise GateFailure(
+                        f"the first {t} of {length} tokens alone give other outputs than the "
+                        f"first {t} outputs of all, by {difference:.1e} of the largest"
+                    )
+                worst, number = max(worst, difference), number + 1
+        return f"{number} prefixes up to t = {LENGTHS[-1]} agree within {worst:.0e}"
