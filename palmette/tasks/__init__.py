@@ -7,6 +7,7 @@ from palmette.tasks.copying import Copying
 from palmette.tasks.parity import Parity
 from palmette.tasks.recall import Recall
 from palmette.tasks.text import Text
+from palmette.tasks.words import Words
 
 __all__ = [
     "IGNORE",
@@ -26,6 +27,7 @@ __all__ = [
     "SuiteBatch",
     "Task",
     "Text",
+    "Words",
     "load_corpus",
     "suite",
 ]

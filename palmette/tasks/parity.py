@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
+from palmette.tasks._packing import one_start, packed_starts, prefix_buckets
 
 ZERO = ord("0")
 
@@ -60,18 +61,17 @@ class Parity(Task):
     ) -> Batch:
         """Packed short strings in training, one long string a row elsewhere."""
         require_length(self.name, length, self.shortest + 1)
-        starts = (
-            self._packed(rng, rows, length) if split is Split.TRAIN else _at_front(rows, length)
-        )
+        if split is Split.TRAIN:
+            starts = packed_starts(rng, rows, length, self.shortest, self.longest)
+        else:
+            starts = one_start(rows, length)
         bits = rng.integers(0, 2, (rows, length))
         bits[starts] = 0
         inputs = np.where(starts, int(Marker.RESET), ZERO + bits)
         targets = np.where(starts, IGNORE, ZERO + _parity(bits, starts))
         if split is Split.TRAIN:
             return Batch(inputs, targets)
-        upper = np.array(self.extrapolates)
-        buckets = upper[np.searchsorted(upper[:-1], np.arange(length))]
-        return Batch(inputs, targets, np.broadcast_to(buckets, inputs.shape))
+        return Batch(inputs, targets, prefix_buckets(self.extrapolates, rows, length))
 
     def oracle(self, inputs: Ints) -> Ints:
         """Flips a bit at every one, row by row."""
@@ -82,23 +82,6 @@ class Parity(Task):
                 odd = 0 if token == Marker.RESET else odd ^ (token - ZERO)
                 answers[row, place] = ZERO + odd
         return answers
-
-    def _packed(self, rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
-        """[b t] True where a string begins; the last one of a row may be cut short."""
-        most = length // (self.shortest + 1) + 1
-        low, high = np.log(self.shortest), np.log(self.longest + 1)
-        sizes = np.exp(rng.uniform(low, high, (rows, most))).astype(np.int64) + 1  # with its RESET
-        begins = np.minimum(np.cumsum(sizes, axis=1), length)
-        starts = np.zeros((rows, length + 1), dtype=bool)  # what lies past the row falls on its end
-        np.put_along_axis(starts, begins, True, axis=1)
-        starts[:, 0] = True
-        return starts[:, :length]
-
-
-def _at_front(rows: int, length: int) -> np.ndarray:
-    starts = np.zeros((rows, length), dtype=bool)
-    starts[:, 0] = True
-    return starts
 
 
 def _parity(bits: Ints, starts: np.ndarray) -> Ints:
