@@ -61,7 +61,7 @@ def resident_bytes(pid: int) -> int:
 
     Pages that descendants share are counted for each.
     """
-    return sum(_resident(member) for member in (pid, *_descendants(pid)))
+    return sum(_resident(member) for member in (pid, *descendants(pid)))
 
 
 def _resident(pid: int) -> int:
@@ -70,7 +70,8 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """All processes below one."""
     if sys.platform != "linux":
         with suppress(psutil.Error):
             yield from (child.pid for child in psutil.Process(pid).children(recursive=True))
@@ -80,4 +81,4 @@ def _descendants(pid: int) -> Iterator[int]:
         with suppress(OSError):
             for child in map(int, listing.read_text().split()):
                 yield child
-                yield from _descendants(child)
+                yield from descendants(child)
