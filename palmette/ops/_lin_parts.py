@@ -9,6 +9,11 @@ from torch import Tensor, nn
 
 from palmette.ops._positions import rotate_by_position
 
+LOW_RANK_DECAYS = ("vector", "vector_dt", "vector_exp", "vector_sigmoid")
+TIED_DECAYS = ("tied", "tied_floor")
+BETA_ERASES = ("beta", "beta2", "share")
+CHANNEL_ERASES = ("channel", "channel_read", "free", "removal")
+
 
 def heads_first(x: Float[Tensor, "b t m"], steps: int, heads: int) -> Float[Tensor, "b h s k"]:
     """Splits features into (sub-step, head, size) and puts the sub-steps of a token into time."""
@@ -54,11 +59,11 @@ def unit_length(x: Float[Tensor, "b h t k"]) -> Float[Tensor, "b h t k"]:
     return x * torch.rsqrt(torch.linalg.vecdot(x, x).unsqueeze(-1) + 1e-6)
 
 
-def rotate(x: Float[Tensor, "b h s k"], steps: int) -> Float[Tensor, "b h s k"]:
-    """Rotary positions (arXiv 2104.09864); all sub-steps of a token stand at one position."""
+def rotate(x: Float[Tensor, "b h s k"], steps: int, first: int) -> Float[Tensor, "b h s k"]:
+    """Rotary positions from `first` (arXiv 2104.09864); sub-steps of a token stand at one place."""
     b, h, s, k = x.shape
     by_token = x.reshape(b, h, s // steps, steps, k).permute(0, 2, 1, 3, 4).flatten(2, 3)
-    turned = rotate_by_position(by_token).reshape(b, s // steps, h, steps, k)
+    turned = rotate_by_position(by_token, first).reshape(b, s // steps, h, steps, k)
     return turned.permute(0, 2, 1, 3, 4).reshape(b, h, s, k)
 
 
@@ -76,6 +81,19 @@ def spread_steps(number: int) -> Float[Tensor, " h"]:
     """The bias whose softplus, the step dt, is log-uniform in [0.001, 0.1] (Mamba, 2312.00752)."""
     step = torch.empty(number).uniform_(math.log(0.001), math.log(0.1)).exp()
     return step + torch.log(-torch.expm1(-step))  # the inverse of softplus
+
+
+def spread_speeds(number: int, least: float, most: float) -> Float[Tensor, " m"]:
+    """Initial biases of decays, rising over the channels as in RWKV-6 and 7 (arXiv 2404.05892).
+
+    There the curve is of a power that depends on the layer; 3/2 is that of a layer in the middle.
+    """
+    return least + (most - least) * (torch.arange(number) / max(1, number - 1)) ** 1.5
+
+
+def spread_floors(heads: int, key_size: int) -> Float[Tensor, " m"]:
+    """Logits of lower bounds of forget gates, spread evenly over (0, 1) in each head."""
+    return torch.logit((torch.arange(key_size) + 0.5) / key_size).repeat(heads)
 
 
 def not_decayed(values: Tensor) -> nn.Parameter:
@@ -112,9 +130,10 @@ def projection_widths(
         "erase_key": keys if erase == "free" else 0,
         "v": householders * heads * value_size,
         "gate": heads * value_size if out_gate != "none" else 0,
-        "beta": gates if erase in ("beta", "beta2") else 0,
+        "beta": gates if erase in BETA_ERASES else 0,
         "strength": gates if own_strength else 0,
         "dt": heads if own_step else 0,
-        "decay": rank if decay in ("vector", "vector_dt") else 0,
-        "erase": rank if erase in ("channel", "free") else 0,
+        "decay": rank if decay in LOW_RANK_DECAYS else 0,
+        "erase": rank if erase in CHANNEL_ERASES else 0,
+        "write": rank if write == "channel" else 0,
     }
