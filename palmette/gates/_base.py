@@ -141,7 +141,7 @@ def run(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def scale_of(y: Tensor) -> float:
-    """The largest magnitude, which tolerances are relative to. Raises `GateFailure` if not finite."""
+    """The largest magnitude, which tolerances are relative to; `GateFailure` if not finite."""
     if not bool(y.isfinite().all()):
         raise GateFailure(f"the output is not finite at t = {y.shape[1]}")
     return max(float(y.detach().abs().max()), 1e-30)

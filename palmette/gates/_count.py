@@ -81,7 +81,7 @@ class Work(TorchDispatchMode):
 
 
 def work_of(subject: Subject, length: int, *, backward: bool) -> tuple[Work, int]:
-    """The work of one sequence of a length in training mode, and the elements saved for backward."""
+    """The work of one sequence in training mode, and the elements saved for backward."""
     model = subject.fresh(training=True)
     x = subject.inputs(length, rows=1)
     saved: dict[int, int] = {}

@@ -21,9 +21,9 @@ class CostClass(Gate):
     """Counted work and memory of a training step grow with the length as they are declared to.
 
     Work is FLOPs plus elements read and written, forward and backward, of one sequence; memory is
-    what is saved for backward. Through three lengths goes one parabola a + b t + c t^2, and c is the
-    work per pair of tokens. Counts are exact, so for linear work c is 0, and one element for each
-    pair, however little it is beside the rest, gives c of 1 or more: c over 0.05 is suspicious.
+    what is saved for backward. Through three lengths goes one parabola a + b t + c t^2, and c is
+    the work per pair of tokens. Counts are exact, so for linear work c is 0, and one element for
+    each pair, however little beside the rest, gives c of 1 or more: c over 0.05 is suspicious.
     Then it is counted again at four times the lengths: where c falls to under a third it fades as
     that of t log t does (to a quarter), or as that of a window that the short texts did not fill;
     where it stays, the operator is quadratic. A loop over time in Python is counted at shorter
@@ -37,8 +37,8 @@ class CostClass(Gate):
         """The measured growth."""
         if Effect.LINEAR_TIME not in subject.promises:
             return self._at_most_quadratic(subject)
-        first, _ = work_of(subject, 32, backward=True)
-        loop = first.operators > LOOP * 32
+        operators = [work_of(subject, length, backward=True)[0].operators for length in (32, 64)]
+        loop = operators[1] - operators[0] > LOOP * 32
         short, middle, long = LOOPED if loop else (SHORT, MIDDLE, LONG)
         told = []
         before = measured(subject, short)

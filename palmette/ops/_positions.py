@@ -16,11 +16,14 @@ def rotate_by_position(x: Float[Tensor, "b t h k"], first: int = 0) -> Float[Ten
     cosines.
     """
     pairs = x.shape[-1] // 2
-    frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / max(1, pairs))
+    if not pairs:
+        return x
+    frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / pairs)
     angle = torch.arange(first, first + x.shape[1], device=x.device)[:, None, None] * frequency
     turned = x[..., : 2 * pairs].contiguous().view(*x.shape[:-1], pairs, 2)
+    turned = turned.to(torch.promote_types(x.dtype, torch.float32))  # no complex bf16 is there
     turn = torch.polar(torch.ones_like(angle), angle)
-    turned = torch.view_as_real(torch.view_as_complex(turned) * turn).flatten(-2)
+    turned = torch.view_as_real(torch.view_as_complex(turned) * turn).flatten(-2).to(x.dtype)
     return torch.cat((turned, x[..., 2 * pairs :]), -1) if x.shape[-1] % 2 else turned
 
 

@@ -96,7 +96,14 @@ def recurrence_chunked(
 
     Where nothing is erased 32 is the fastest of 16, 32, 64, where something is 16 (b = 32, h = 2
     and 4, t = 128, k = v = 64 / h, forward and backward on one core of an AVX-512 machine).
+
+    Inputs of less precision than fp32 are computed with in fp32: exponents up to 80 and the
+    triangular system need its digits.
     """
+    if v.dtype in (torch.bfloat16, torch.float16):
+        given = (q, k, v, log_decay, a, b, bonus, state)
+        outputs, after = recurrence_chunked(*(x if x is None else x.float() for x in given), chunk)  # type: ignore[arg-type]
+        return outputs.to(v.dtype), after.to(v.dtype)
     length = q.shape[2]
     present = None if bonus is None else (q * k * bonus.unsqueeze(1)).sum(-1, keepdim=True) * v
     q, k, v = _chunks(q, chunk), _chunks(k, chunk), _chunks(v, chunk)
