@@ -184,6 +184,58 @@ class CampaignConfig(Record):
     kind: Literal["grow", "compare"] = "grow"
 
 
+# --- gates and a stranger's file --------------------------------------------------------------
+
+
+class GateResult(Record):
+    """What one gate says about one model. `passed` is None where the gate does not apply."""
+
+    gate: str
+    passed: bool | None
+    detail: str  # what was measured, what is wrong, or why the gate does not apply
+
+
+Setting = bool | int | float | str | None
+
+
+class Counted(Record):
+    """A quantity that was counted on a grid of sizes, and the polynomial through it.
+
+    `axes` holds the sizes of each direction, `values` one number for each point of the grid, the
+    last direction running fastest. With n sizes in a direction the polynomial is of degree n - 1.
+    """
+
+    axes: tuple[tuple[int, ...], ...]
+    values: tuple[float, ...]
+
+
+class Stranger(Record):
+    """A class from a user's file, as the language speaks of it.
+
+    `settings` are the arguments of its constructor: plain values, or, in `sizes`, the size of the
+    model that each of them takes. `config` names the argument that takes an object with settings.
+    """
+
+    name: str  # of its node: the file's stem and a digest
+    file: str  # the file's own name
+    cls: str
+    summary: str
+    source: str  # the file's text
+    takes: Literal["features", "ids"]
+    given: dict[str, Setting]  # as --arg said
+    settings: dict[str, Setting]
+    sizes: dict[str, str]  # by argument: width, heads, head, hidden, depth, vocabulary, context
+    config: str | None
+    multiple: int  # of which widths are multiples
+    least: int
+    only: tuple[int, ...]  # or the only widths at which it can be built
+    vocabulary: int
+    parameters: Counted  # by width, depth and context
+    flops_forward: Counted  # per token, by width, depth and length
+    gates: tuple[GateResult, ...] = ()
+    protection: str = ""  # what it was kept from while it was looked at
+
+
 # --- what the commands print --------------------------------------------------------------------
 
 
@@ -318,14 +370,6 @@ class GateRow(Record):
 
     name: str
     summary: str
-
-
-class GateResult(Record):
-    """What one gate says about one model. `passed` is None where the gate does not apply."""
-
-    gate: str
-    passed: bool | None
-    detail: str  # what was measured, what is wrong, or why the gate does not apply
 
 
 class CheckRow(Record):

@@ -7,10 +7,11 @@ the closed forms of `Primitive.cost`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import log2
+from math import lcm, log2
 
+from palmette.errors import UserError
 from palmette.grammar.genome import Genome
-from palmette.ops._base import Cost, Place, Primitive
+from palmette.ops._base import Cost, Place, Primitive, Widths
 
 TOLERANCE = 0.02
 HIDDEN = (0.8, 1.25)
@@ -47,8 +48,9 @@ def fit(genome: Genome, parameters: int, vocabulary: int = 256, context: int = 2
     """The sizes at which the genome has about this many parameters.
 
     Among the sizes within 2 % it prefers a usual depth for the width, a width that is a multiple
-    of 16, 8, 4 or 2, and a hidden factor near 1, which it keeps in 0.8 .. 1.25. Raises
-    `ValueError` for counts below 1.
+    of 16, 8, 4 or 2, and a hidden factor near 1, which it keeps in 0.8 .. 1.25. Only widths at
+    which all its parts can be built come into question. Raises `ValueError` for counts below 1,
+    `UserError` if no width suits all parts.
 
     >>> import palmette
     >>> found = fit(palmette.parse("stack(pre(glu()))"), 42_000)
@@ -88,6 +90,7 @@ class _Sizes:
         self.vocabulary = vocabulary
         self.context = context
         self.costs: dict[Place, Cost] = {}
+        self.usable = widths_of(root)
 
     def place(self, width: int, depth: int, hidden: float) -> Place:
         return Place(
@@ -150,26 +153,40 @@ class _Sizes:
         return abs(log2(max(1, self.cost(place).steps) / _usual_steps(place.width)))
 
     def _width(self, depth: int, hidden: float) -> int:
-        """The greatest width with no more than the wanted parameters, at least 1."""
-        low, high = 1, 2
-        while self.count(self.place(high, depth, hidden)) <= self.wanted:
+        """The greatest width with no more than the wanted parameters, or the least there is."""
+        low, high = 0, 1
+        while self._at(high) != self._at(low) and self._small(high, depth, hidden):
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            if self.count(self.place(middle, depth, hidden)) <= self.wanted:
+            if self._small(middle, depth, hidden):
                 low = middle
             else:
                 high = middle
-        return low
+        return self._at(low)
+
+    def _small(self, number: int, depth: int, hidden: float) -> bool:
+        return self.count(self.place(self._at(number), depth, hidden)) <= self.wanted
+
+    def _at(self, number: int) -> int:
+        """The usable width of this number, counted from 0; the last one beyond the end."""
+        usable = self.usable
+        if usable.only:
+            return usable.only[min(number, len(usable.only) - 1)]
+        return usable.least + number * usable.multiple
 
     def _widths(self, depth: int) -> list[int]:
         """The widths that the range of hidden factors can bring to the wanted size."""
-        least, most = self._width(depth, HIDDEN[1]), self._width(depth, HIDDEN[0]) + 1
-        if most - least <= 12:
-            return list(range(least, most + 1))
-        step = max(1, 2 ** int(log2((most - least) / 6)))
+        step = self.usable.multiple
+        least, most = self._width(depth, HIDDEN[1]), self._width(depth, HIDDEN[0]) + step
+        if self.usable.only:
+            return [width for width in self.usable.only if least <= width <= most]
+        if most - least <= 12 * step:
+            return list(range(least, most + 1, step))
+        step *= max(1, 2 ** int(log2((most - least) / step / 6)))
         rounded = range(least - least % step + step, most, step)
-        return sorted({least, least + 1, most - 1, most, *rounded})
+        near = (least, least + self.usable.multiple, most - self.usable.multiple, most)
+        return sorted({*near, *rounded})
 
     def _hidden(self, width: int, depth: int) -> float:
         """The hidden factor at which the size comes nearest to the wanted one."""
@@ -180,6 +197,33 @@ class _Sizes:
         # Linear in the factor but for the rounding of hidden widths.
         guess = low + (high - low) * (self.wanted - at_low) / (at_high - at_low)
         return round(min(max(guess, low), high), 4)
+
+
+def widths_of(root: Primitive) -> Widths:
+    """The widths at which every node of a tree can be built.
+
+    Raises `UserError` if there are none.
+    """
+    parts = {type(node).name: type(node).widths for _, node in root.walk()}  # type: ignore[attr-defined]
+    free = [widths for widths in parts.values() if not widths.only]
+    multiple = lcm(*(widths.multiple for widths in free))
+    least = max((widths.least for widths in free), default=1)
+    least += -least % multiple
+    listed = [set(widths.only) for widths in parts.values() if widths.only]
+    if not listed:
+        return Widths(multiple, least)
+    every = Widths(multiple, least)
+    only = sorted(width for width in set.intersection(*listed) if width in every)
+    if not only:
+        told = [
+            f"{name} {', '.join(map(str, widths.only))}"
+            if widths.only
+            else f"{name} multiples of {widths.multiple}"
+            for name, widths in parts.items()
+            if widths != Widths()
+        ]
+        raise UserError(f"no width suits all parts of the genome: {'; '.join(told)}")
+    return Widths(only=tuple(only))
 
 
 def _usual_steps(width: int) -> float:

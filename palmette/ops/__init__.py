@@ -10,7 +10,22 @@ primitives: Registry[Primitive] = Registry("primitive", "palmette.ops", Primitiv
 """Every primitive and combinator by name: the files of this folder, and of installed packages."""
 
 
+_admitted: dict[str, type[Primitive]] = {}
+
+
 @cache
 def language() -> Language:
-    """The language of all primitives there are."""
-    return Language(tuple(primitives))
+    """The language of all primitives there are, those that were admitted among them."""
+    return Language((*primitives, *_admitted.values()))
+
+
+def admit(cls: type[Primitive]) -> None:
+    """Adds a node class that was made at run time to this process' language, or replaces it."""
+    _admitted[cls.name] = cls
+    language.cache_clear()
+
+
+def dismiss(name: str) -> None:
+    """Takes an admitted class out of this process' language again."""
+    del _admitted[name]
+    language.cache_clear()

@@ -8,7 +8,7 @@ come from one description.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from palmette.grammar.node import Node
 
@@ -101,6 +101,20 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Widths:
+    """The widths at which a node can be built: multiples of a number, or only those listed."""
+
+    multiple: int = 1
+    least: int = 1
+    only: tuple[int, ...] = ()
+
+    def __contains__(self, width: object) -> bool:
+        if self.only:
+            return width in self.only
+        return isinstance(width, int) and width >= self.least and width % self.multiple == 0
+
+
+@dataclass(frozen=True)
 class Call:
     """A module to construct: a class and its keyword arguments.
 
@@ -118,6 +132,8 @@ def call(cls: Callable[..., Any], **arguments: Any) -> Call:
 
 class Primitive(Node, ABC):
     """A node with a torch half. One concrete class a file; the registry finds it."""
+
+    widths: ClassVar[Widths] = Widths()  # at which it can be built; `fit` keeps to them
 
     def nodes(self) -> tuple["Primitive", ...]:
         """The direct children, in the order of the text; they too have a torch half."""
