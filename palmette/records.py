@@ -408,8 +408,20 @@ class LineageRow(Record):
     score: float | None  # at the first rung
 
 
+class DecodePoint(Record):
+    """What decoding costs at a context length, in closed form."""
+
+    length: int  # tokens
+    state_bytes: int
+    flops_token: Finite  # of one token at that position
+
+
 class ShowRow(Record):
-    """`show`: a genome at a size. `state_bytes` is by length, in closed form."""
+    """`show`: a genome at a size. `state_bytes` is by length, in closed form.
+
+    `decode` is the same with FLOPs and more lengths; `against` holds the curves of the genomes that
+    it was asked to be drawn beside, at the same number of parameters.
+    """
 
     genome: str
     expression: str
@@ -424,6 +436,9 @@ class ShowRow(Record):
     flops_forward: float  # per token at `length`
     length: int
     state_bytes: dict[int, int]
+    decode: tuple[DecodePoint, ...]
+    against: dict[str, tuple[DecodePoint, ...]] = {}
+    active: int  # parameters that one token uses
     lineage: tuple[LineageRow, ...]  # from the root; empty for a genome that no campaign holds
 
 

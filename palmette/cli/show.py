@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
 from rich.text import Text
 
+from palmette.cli._curve import print_curves
 from palmette.cli._options import (
     STORAGE,
     CampaignOption,
@@ -13,7 +18,7 @@ from palmette.cli._options import (
     StorageOption,
 )
 from palmette.cli._parts import parts
-from palmette.cli._print import MISSING, console, number, print_json, show_rows, size
+from palmette.cli._print import MISSING, console, number, print_json, show_rows
 from palmette.cli._resolve import resolve
 from palmette.cli._store import holding, scale_of
 from palmette.errors import UserError
@@ -21,6 +26,7 @@ from palmette.explain.diagram import text_diagram
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import tree_rows
 from palmette.model import cost, fit
+from palmette.model.curve import decode_curve
 from palmette.records import LineageRow, ShowRow, TreeRow
 from palmette.tasks import VOCABULARY
 
@@ -31,13 +37,31 @@ LENGTHS = (128, 1024, 8192, 65_536, 1_048_576)
 def show(
     genome: GenomeArgument,
     params: ParametersOption = 200_000,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Also draw this genome's state and FLOPs while decoding (repeatable)."),
+    ] = None,
     storage: StorageOption = STORAGE,
     campaign: CampaignOption = None,
     form: FormatOption = "table",
 ) -> None:
-    """Show a genome: expression, drawing, parameters, FLOPs, state against length, lineage."""
+    """Show a genome: expression, drawing, parameters, FLOPs, state against length, lineage.
+
+    The curves run to a context of 1,048,576 tokens; beside them stands a Llama of the same size.
+    """
     found = resolve(genome, storage, campaign)
-    row = show_row(found.genome, found.name, params, lineage(found.genome.hash, storage, campaign))
+    others = {text: resolve(text, storage, campaign) for text in against or ["llama"]}
+    row = show_row(
+        found.genome,
+        found.name,
+        params,
+        lineage(found.genome.hash, storage, campaign),
+        {
+            one.name or text: one.genome
+            for text, one in others.items()
+            if one.genome.hash != found.genome.hash
+        },
+    )
     if form == "json":
         print_json(row.model_dump(mode="json"))
     else:
@@ -45,7 +69,11 @@ def show(
 
 
 def show_row(
-    genome: Genome, name: str | None, parameters: int, ancestors: tuple[LineageRow, ...]
+    genome: Genome,
+    name: str | None,
+    parameters: int,
+    ancestors: tuple[LineageRow, ...],
+    against: Mapping[str, Genome],
 ) -> ShowRow:
     """A genome at the size nearest to `parameters`, over the vocabulary that trials use."""
     found = fit(genome, parameters, VOCABULARY, LENGTH)
@@ -64,6 +92,12 @@ def show_row(
         flops_forward=cost(genome, place, LENGTH).flops_forward,
         length=LENGTH,
         state_bytes={length: cost(genome, place, length).state_bytes for length in LENGTHS},
+        decode=decode_curve(genome, place),
+        against={
+            name: decode_curve(other, fit(other, parameters, VOCABULARY, LENGTH).place)
+            for name, other in against.items()
+        },
+        active=cost(genome, place, LENGTH).active,
         lineage=ancestors,
     )
 
@@ -112,14 +146,13 @@ def _print(row: ShowRow) -> None:
     out.print(Text(" ".join(part for part in (row.genome, row.name) if part), style="dim"))
     out.print(Text(f"\n{row.diagram}\n"), soft_wrap=True)
     nearest = "" if row.fits else ", the nearest size there is"
+    active = "" if row.active == row.parameters else f", {row.active:,} of them active"
     out.print(
-        f"{row.parameters:,} parameters{nearest}; width {row.width}, depth {row.depth}, "
+        f"{row.parameters:,} parameters{nearest}{active}; width {row.width}, depth {row.depth}, "
         f"{row.vocabulary} ids; {number(row.flops_forward)} FLOPs a token at length {row.length}"
     )
     show_rows(row.parts, "table")
-    out.print("[bold]state while decoding, by length[/]")
-    for length, count in row.state_bytes.items():
-        out.print(f"  {length:>9,}  {size(count):>10}")
+    print_curves({row.name or row.genome[:8]: row.decode, **row.against})
     if row.lineage:
         out.print("\n[bold]lineage[/]")
     for step in row.lineage:
