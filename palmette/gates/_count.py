@@ -32,7 +32,7 @@ READS_LITTLE = {  # of their first input they read what the output holds, no mor
 WRITES_LITTLE = {aten.index_put_, aten.scatter_, aten.scatter_add_, aten.index_add_}
 
 
-class Work(TorchDispatchMode):
+class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts while it is entered.
 
     flops      of matrix products, convolutions, attention, triangular solves, transforms: two a
@@ -43,7 +43,7 @@ class Work(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = self.elements = self.products = 0.0
         self.operators = 0
         self.dtypes: dict[torch.dtype, str] = {}
@@ -91,7 +91,8 @@ def work_of(subject: Subject, length: int, *, backward: bool) -> tuple[Work, int
         saved[storage.data_ptr()] = storage.nbytes() // tensor.element_size()
         return tensor
 
-    with Work() as work, saved_tensors_hooks(keep, lambda tensor: tensor):
+    work = Work()
+    with work, saved_tensors_hooks(keep, lambda tensor: tensor):
         y = run(model, x)
         if backward and y.requires_grad:
             y.sum().backward()  # type: ignore[no-untyped-call]
@@ -100,7 +101,8 @@ def work_of(subject: Subject, length: int, *, backward: bool) -> tuple[Work, int
 
 def forward_work(model: nn.Module, x: Tensor) -> Work:
     """The work of one call without gradients."""
-    with torch.no_grad(), Work() as work:
+    work = Work()
+    with torch.no_grad(), work:
         run(model, x)
     return work
 

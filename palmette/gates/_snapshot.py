@@ -20,8 +20,8 @@ def snapshot(model: nn.Module) -> dict[str, str]:
     their `forward` reaches outside: globals, defaults and closures. Values are digests.
     """
     found: dict[str, str] = {}
-    for name, tensor in model.named_parameters(remove_duplicate=False):
-        found[f"parameter {name}"] = digest(tensor)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        found[f"parameter {name}"] = digest(parameter)
     for name, tensor in model.named_buffers(remove_duplicate=False):
         found[f"buffer {name}"] = digest(tensor)
     classes: dict[type, None] = {}

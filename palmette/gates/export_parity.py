@@ -18,9 +18,10 @@ TOLERANCE = 1e-6
 
 
 class ExportParity(Gate):
-    """The exported file needs torch and the standard library alone and gives the same logits and the same gradients.
+    """The exported file needs only torch and gives the same logits and the same gradients.
 
-    The file is executed by itself and loads the model's weights; 1e-6 of the largest is allowed.
+    The standard library aside. The file is executed by itself and loads the model's weights; 1e-6
+    of the largest is allowed.
     """
 
     name = "export_parity"

@@ -14,9 +14,9 @@ class Flops(Gate):
 
     Counted are matrix products, convolutions, attention, triangular solves and transforms at two a
     multiply-add, and one for each number that any other operator makes. The closed form is of the
-    recurrent or masked form; chunks do up to several times that where heads are small, and norms and
-    activations are in the count alone. So the count may be 0.3 to 6 times the closed form: enough
-    to find a forgotten factor of the length, of the heads or of the number of loops.
+    recurrent or masked form; chunks do up to several times that where heads are small, and norms
+    and activations are in the count alone. So the count may be 0.3 to 6 times the closed form:
+    enough to find a forgotten factor of the length, of the heads or of the number of loops.
     """
 
     name = "flops"

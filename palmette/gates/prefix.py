@@ -17,7 +17,7 @@ class Prefix(Gate):
 
     This finds what replacing the future cannot: a dependence on the number of tokens to come, such
     as a mean over a total or a chunk size that follows the length. Relative to the largest output
-    1e-4 is allowed: another length may run in another form (blocks, chunks), which rounds otherwise.
+    1e-4 is allowed: another length may run in another form (blocks, chunks) that rounds otherwise.
     """
 
     name = "prefix"
