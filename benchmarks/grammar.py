@@ -1,21 +1,26 @@
 """Does the language hold what it promises? Counts, on the real vocabulary.
 
     python benchmarks/grammar.py --count 100000
-    python benchmarks/grammar.py --count 0 --train 1000
+    python benchmarks/grammar.py --count 1000000 --meta 50000 --train 10000
 
 The first makes that many samples, edits and grafts in turn and counts how many parse, type-check,
-are canonical and print back to themselves. The second builds models of sampled genomes, runs one
-forward and backward pass each, and looks for values that are not finite and for parameters without
-a gradient. Offenders are printed; the exit code is 1 if there are any.
+are canonical and print back to themselves. The second builds models of sampled genomes without
+memory and counts their parameters. The third runs one forward and backward pass each, and looks for
+values that are not finite and for parameters without a gradient. Offenders are printed; the exit
+code is 1 if there are any.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 
 from palmette.errors import PalmetteError
 from palmette.grammar import (
@@ -30,56 +35,141 @@ from palmette.grammar import (
     sample_genome,
     unparse,
 )
+from palmette.grammar.types import Sort
 
 VOCABULARY, LENGTH, BATCH, PARAMETERS = 64, 63, 2, 20_000
+
+
+@dataclass
+class Tally:
+    """What one chunk of work found."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    names: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def fault(self, kind: str, text: str) -> None:
+        """Counts a broken promise and keeps the first few of a kind."""
+        self.broken[kind] += 1
+        if self.broken[kind] <= 3:
+            self.examples.append(f"{kind}: {text}")
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.made + other.made,
+            self.sizes + other.sizes,
+            self.broken + other.broken,
+            self.names + other.names,
+            self.examples + other.examples,
+            self.seconds + other.seconds,
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=100_000, help="samples, edits and grafts")
+    parser.add_argument("--meta", type=int, default=0, help="models to build without memory")
     parser.add_argument("--train", type=int, default=0, help="models to run forward and backward")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    from palmette.ops import language
+    os.environ["OMP_NUM_THREADS"] = "1"
+    broken = 0
+    for what, work, count in (
+        ("samples, edits and grafts", grammar, given.count),
+        ("builds on the meta device", on_meta, given.meta),
+        ("forward and backward passes", train, given.train),
+    ):
+        if count:
+            start = time.perf_counter()
+            tally = spread(work, count, given.seed, given.processes)
+            print(f"{what}: {sum(tally.made.values()):,}, seed {given.seed}: {dict(tally.made)}")
+            if tally.sizes:
+                mean = sum(n * k for n, k in tally.sizes.items()) / sum(tally.sizes.values())
+                print(f"nodes: mean {mean:.1f}, most {max(tally.sizes)}")
+            if tally.names:
+                print(f"primitives seen: {dict(tally.names.most_common())}")
+            print(f"{tally.seconds:.0f} s of work in {time.perf_counter() - start:.0f} s")
+            print("\n".join([*tally.examples, f"broken promises: {dict(tally.broken) or 'none'}"]))
+            broken += sum(tally.broken.values())
+    return 1 if broken else 0
 
-    offenders = 0
-    if given.count:
-        offenders += grammar(language(), given.count, given.seed)
-    if given.train:
-        offenders += train(language(), given.train, given.seed)
-    return 1 if offenders else 0
+
+def spread(work: Callable[[int, int], Tally], count: int, seed: int, processes: int) -> Tally:
+    """The work in chunks, each from a seed of its own, on several processes."""
+    chunk = min(2000, -(-count // processes))
+    sizes = [min(chunk, count - first) for first in range(0, count, chunk)]
+    total = Tally()
+    with ProcessPoolExecutor(processes) as pool:
+        seeds = [1000 * seed + number for number in range(len(sizes))]
+        for number, tally in enumerate(pool.map(work, sizes, seeds)):
+            total += tally
+            if number % 25 == 24:
+                print(f"  {number + 1} of {len(sizes)} chunks", file=sys.stderr, flush=True)
+    return total
 
 
-def grammar(language: Language, count: int, seed: int) -> int:
-    """A third each of samples, edits and grafts; returns how many break a promise."""
-    rng = random.Random(seed)
-    made, sizes, broken = Counter[str](), Counter[int](), Counter[str]()
-    making = checking = 0.0
-    current = sample_genome(language, rng).root
+def drawn(language: Language, rng: random.Random) -> Genome:
+    """A random genome; every fourth under another model than the usual one."""
+    others = [cls for cls in language.nodes if cls.sort is Sort.MODEL]
+    model = rng.choice(others) if rng.random() < 0.25 else None
+    return sample_genome(language, rng, model=model)
+
+
+def grammar(count: int, seed: int) -> Tally:
+    """A third each of samples, edits and grafts, and which promises they break."""
+    from palmette.ops import language as real
+
+    language, rng, tally = real(), random.Random(seed), Tally()
+    start = time.perf_counter()
+    current = drawn(language, rng).root
     for number in range(count):
-        start = time.perf_counter()
         kind, root = step(language, rng, number, current)
         # A walk of thirty steps, then a fresh start, so that deep lineages are seen too.
-        current = root if number % 30 else sample_genome(language, rng).root
-        between = time.perf_counter()
+        current = root if number % 30 else drawn(language, rng).root
         for fault in faults_of(root, language):
-            broken[fault] += 1
-            if broken[fault] <= 5:
-                print(f"{fault}: {unparse(root)}")
-        making, checking = making + between - start, checking + time.perf_counter() - between
-        made[kind] += 1
-        sizes[sum(1 for _ in root.walk())] += 1
-    print(f"{count:,} genomes, seed {seed}: {dict(made.most_common())}")
-    print(f"nodes: mean {sum(n * k for n, k in sizes.items()) / count:.1f}, most {max(sizes)}")
-    print(
-        f"made in {making:.1f} s ({1e3 * making / count:.2f} ms each), checked in {checking:.1f} s"
-    )
-    print(f"broken promises: {dict(broken) or 'none'}")
-    return sum(broken.values())
+            tally.fault(fault, unparse(root))
+        tally.made[kind] += 1
+        nodes = [node.name for _, node in root.walk()]
+        tally.sizes[len(nodes)] += 1
+        tally.names.update(nodes)
+    tally.seconds = time.perf_counter() - start
+    return tally
+
+
+def on_meta(count: int, seed: int) -> Tally:
+    """Builds models of sampled genomes without memory: does the closed form count them?"""
+    import torch
+
+    from palmette.model import build_at, fit
+    from palmette.ops import language as real
+
+    torch.set_num_threads(1)
+    language, rng, tally = real(), random.Random(seed), Tally()
+    start = time.perf_counter()
+    for _ in range(count):
+        genome = drawn(language, rng)
+        try:
+            found = fit(genome, PARAMETERS, VOCABULARY)
+            with torch.device("meta"):
+                model = build_at(genome, found.place)
+        except Exception as error:  # whatever a sampled genome raises is a finding here
+            tally.fault(f"raises {type(error).__name__}", f"{error}\n    {genome}")
+            continue
+        tally.made["built"] += 1
+        tally.made["within 2 %"] += found.fits
+        built = sum(parameter.numel() for parameter in model.parameters())
+        if built != found.parameters:
+            tally.fault("another number of parameters", f"{built} {found.parameters} {genome}")
+    tally.seconds = time.perf_counter() - start
+    return tally
 
 
 def step(language: Language, rng: random.Random, number: int, current: Node) -> tuple[str, Node]:
-    fresh = sample_genome(language, rng).root
+    fresh = drawn(language, rng).root
     if number % 3 == 0:
         return "sample", fresh
     try:
@@ -108,27 +198,22 @@ def faults_of(root: Node, language: Language) -> list[str]:
     return [name for name, is_so in faults.items() if is_so]
 
 
-def train(language: Language, count: int, seed: int) -> int:
-    """One forward and backward pass each; returns how many models are at fault."""
+def train(count: int, seed: int) -> Tally:
+    """One forward and backward pass each of sampled genomes."""
     import torch
 
+    from palmette.ops import language as real
+
     torch.set_num_threads(1)
-    rng = random.Random(seed)
-    seen: set[str] = set()
-    offenders = Counter[str]()
+    language, rng, tally = real(), random.Random(seed), Tally()
     start = time.perf_counter()
-    while len(seen) < count:
-        genome = sample_genome(language, rng)
-        if genome.hash in seen:
-            continue
-        seen.add(genome.hash)
-        for fault in faults_in_training(genome, len(seen)):
-            offenders[fault.partition(":")[0]] += 1
-            print(f"{fault}\n    {genome}")
-    seconds = time.perf_counter() - start
-    print(f"{count:,} different genomes forward and backward in {seconds:.0f} s, seed {seed}")
-    print(f"offenders: {dict(offenders) or 'none'}")
-    return sum(offenders.values())
+    for number in range(count):
+        genome = drawn(language, rng)
+        for fault in faults_in_training(genome, number):
+            tally.fault(fault.partition(":")[0], f"{fault}\n    {genome}")
+        tally.made["passes"] += 1
+    tally.seconds = time.perf_counter() - start
+    return tally
 
 
 def faults_in_training(genome: Genome, seed: int) -> list[str]:
