@@ -10,7 +10,7 @@ the weights that the step before it has left.
 from typing import NamedTuple
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Segment(NamedTuple):
@@ -27,3 +27,15 @@ class Segment(NamedTuple):
     drafts: tuple[Float[Tensor, "b t vocabulary"], ...] = ()
     halt: Float[Tensor, " b"] | None = None
     left: int = 0
+
+
+def unreached(model: nn.Module) -> frozenset[str]:
+    """Parameters that are declared to get no gradient from a model's logits.
+
+    A module names those of its own that only a loss of segments trains in `unreached`.
+    """
+    return frozenset(
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name in getattr(module, "unreached", ())
+    )

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
-from palmette.grammar.node import effects, fields_of
-from palmette.grammar.sample import sample
+from palmette.grammar.node import Node, effects, fields_of
+from palmette.grammar.sample import complete, sample
 from palmette.grammar.syntax import unparse
 from palmette.grammar.types import NO_EFFECTS, Child, Effect, Effects, Knob, Sort, Value
 from palmette.model.build import build_at, instantiate
 from palmette.model.export import source
 from palmette.ops._base import Place, Primitive
+from palmette.ops._segments import unreached
 from palmette.ops._stream import State, advance, run
 
 WIDTHS = (7, 12, 25)
@@ -55,10 +56,13 @@ class PrimitiveKit:
             raise ContractError(f"{self.primitive.name}: {sentence}")
 
     def genomes(self, required: Effects = NO_EFFECTS) -> Iterator[Primitive]:
-        """Random nodes of this primitive that keep the required effects."""
+        """Random nodes of this primitive that keep the required effects.
+
+        A term of an expression stands in the smallest operator that can hold it.
+        """
         rng = random.Random(self.primitive.name)
         for _ in range(self.samples):
-            yield self._node(rng, required, {})
+            yield _operator_around(self._node(rng, required, {}), self.language, rng, required)
 
     def each_choice(self) -> Iterator[Primitive]:
         """One node for every choice of every knob, the other knobs at their absent value."""
@@ -67,7 +71,8 @@ class PrimitiveKit:
             if isinstance(spec, Knob):
                 for choice in spec.choices:
                     knobs = {n: s.absent for n, s in self._knobs().items() if s.absent is not None}
-                    yield self._node(rng, NO_EFFECTS, knobs | {name: choice})
+                    node = self._node(rng, NO_EFFECTS, knobs | {name: choice})
+                    yield _operator_around(node, self.language, rng, NO_EFFECTS)
 
     def build(self, node: Primitive, place: Place) -> nn.Module:
         """The node's module, always from the same seed; torch's generator is left as it was."""
@@ -207,7 +212,8 @@ def costed(kit: PrimitiveKit) -> None:
         text = unparse(node)
         kit.wants(here.flops_forward > 0, f"wants FLOPs above 0, got none for {text}")
         kit.wants(
-            longer.flops_forward >= here.flops_forward,
+            # A model may do a part of its work once for a sequence, as `classify` does.
+            kit.primitive.sort is Sort.MODEL or longer.flops_forward >= here.flops_forward,
             f"FLOPs per token shrink with the length for {text}",
         )
         kit.wants(
@@ -224,14 +230,20 @@ def costed(kit: PrimitiveKit) -> None:
 
 
 def trained(kit: PrimitiveKit) -> None:
-    """Every parameter gets a gradient that is finite and not zero throughout."""
+    """Every parameter gets a gradient that is finite and not zero throughout.
+
+    Those aside that the module declares to be trained by another loss than one on its output.
+    """
     for node in kit.genomes():
         place = place_of(12)
         model = kit.build(node, place)
         y = kit.outputs(model, kit.inputs(place, 63))
         weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
         (y * weights).sum().backward()  # type: ignore[no-untyped-call]
+        spared = unreached(model)
         for path, parameter in model.named_parameters():
+            if path in spared:
+                continue
             slope = parameter.grad
             kind = "no gradient" if slope is None else ""
             if slope is not None and not slope.isfinite().all():
@@ -364,6 +376,35 @@ _FUTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "sign": _sign,
     "scale": _scale,
 }
+
+
+def _operator_around(
+    node: Primitive, language: Language, rng: random.Random, required: Effects
+) -> Primitive:
+    """The node itself if it maps [b t d], else that with the fewest classes around it that does."""
+    ways: list[list[tuple[type[Node], str]]] = [[]]  # upwards: classes, and the field that holds
+    while ways:
+        way = ways.pop(0)
+        sort = way[-1][0].sort if way else node.sort
+        if sort in _MAPS:
+            break
+        ways += [
+            [*way, (cls, name)]
+            for cls in language.nodes
+            if cls not in [passed for passed, _ in way]
+            for name, spec in fields_of(cls).items()
+            if isinstance(spec, Child) and spec.sort.accepts(sort)
+        ]
+    else:
+        raise ContractError(f"nothing in the language makes an operator of a {node.sort.value}")
+    for cls, name in way:
+        made = complete(language, cls, rng, required, 12, (name, node))
+        assert isinstance(made, Primitive), f"{cls.name} can be completed"
+        node = made
+    return node
+
+
+_MAPS = (Sort.MODEL, Sort.CORE, Sort.BLOCK, Sort.OPERATOR)
 
 
 def _model_around(node: Primitive, language: Language) -> Primitive:
