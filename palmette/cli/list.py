@@ -10,10 +10,11 @@ import typer
 
 from palmette.cli._options import FormatOption
 from palmette.cli._print import show_rows
+from palmette.gates import GATES
 from palmette.grammar.syntax import signature
 from palmette.model import atlas
 from palmette.ops import primitives
-from palmette.records import PrimitiveRow, ProposerRow, Record, TaskRow
+from palmette.records import GateRow, PrimitiveRow, ProposerRow, Record, TaskRow
 from palmette.search.proposers import proposers
 from palmette.tasks import TASKS
 
@@ -59,6 +60,10 @@ def _tasks() -> list[TaskRow]:
     ]
 
 
+def _gates() -> list[GateRow]:
+    return [GateRow(name=cls.name, summary=cls.summary()) for cls in GATES]
+
+
 def _proposers() -> list[ProposerRow]:
     return [ProposerRow(name=cls.name, summary=cls.summary()) for cls in proposers]
 
@@ -68,8 +73,8 @@ ROWS: dict[Kind, Callable[[], Sequence[Record]]] = {
     Kind.PRIMITIVES: _primitives,
     Kind.TASKS: _tasks,
     Kind.PROPOSERS: _proposers,
-    # No gate, probe or claim is in this version; scripts may ask for them all the same.
-    Kind.GATES: list,
+    Kind.GATES: _gates,
+    # No probe or claim is in this version; scripts may ask for them all the same.
     Kind.PROBES: list,
     Kind.CLAIMS: list,
 }

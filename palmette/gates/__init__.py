@@ -7,5 +7,16 @@ module is called, and it fails a module that breaks a promise with a sentence th
 from palmette.gates._base import Gate, GateFailure, Subject, Trained
 from palmette.gates._check import GATES, check, passed
 from palmette.gates._subject import subject_of
+from palmette.gates._trial import tiny_trial
 
-__all__ = ["GATES", "Gate", "GateFailure", "Subject", "Trained", "check", "passed", "subject_of"]
+__all__ = [
+    "GATES",
+    "Gate",
+    "GateFailure",
+    "Subject",
+    "Trained",
+    "check",
+    "passed",
+    "subject_of",
+    "tiny_trial",
+]

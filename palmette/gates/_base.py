@@ -50,7 +50,7 @@ class Subject:
     flops_forward  per token, by length, in closed form
     state_bytes    that decoding keeps of one sequence in fp32, by length, in closed form
     genome, place  of what the language has built: then its exported file is checked too
-    trained        a finished trial of it: then the canary sings
+    trained        a finished trial of it: then the canary sings; or else why there is none
     unreached      names of parameters that are declared to get no gradient
     """
 
@@ -65,7 +65,7 @@ class Subject:
     state_bytes: Callable[[int], int] | None = None
     genome: Genome | None = None
     place: Place | None = None
-    trained: Trained | None = None
+    trained: Trained | str = "no trained weights of it are kept"
     unreached: frozenset[str] = frozenset()
 
     def fresh(self, *, training: bool = False, shaken: bool = False) -> nn.Module:

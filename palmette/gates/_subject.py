@@ -17,7 +17,7 @@ def subject_of(
     parameters: int | None = None,
     vocabulary: int = VOCABULARY,
     context: int = CONTEXT,
-    trained: Trained | None = None,
+    trained: Trained | str = "no trained weights of it are kept",
 ) -> Subject:
     """The genome at width 32 and depth 2, or at the size that has about `parameters` parameters.
 

@@ -26,11 +26,11 @@ class Canary(Gate):
 
     def applies(self, subject: Subject) -> str | None:
         """Only where something was trained and saved."""
-        return None if subject.trained else "no trained weights of it are kept"
+        return subject.trained if isinstance(subject.trained, str) else None
 
     def check(self, subject: Subject) -> str:
         """How well the losses agree."""
-        assert subject.trained is not None
+        assert isinstance(subject.trained, Trained)
         own = subject.trained.result
         wanted = {f"select {task}": each.loss_nats for task, each in own.select.items()}
         wanted |= {f"score {task}": each.loss_nats for task, each in own.metrics.items()}
