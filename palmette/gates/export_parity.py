@@ -64,7 +64,9 @@ class ExportParity(Gate):
 
 def apart(what: str, wanted: torch.Tensor, got: torch.Tensor) -> float:
     """The relative difference; raises `GateFailure` if it is more than rounding."""
-    difference = float((wanted - got).detach().abs().max()) / scale_of(wanted.detach().reshape(1, 1, -1))
+    difference = float((wanted - got).detach().abs().max()) / scale_of(
+        wanted.detach().reshape(1, 1, -1)
+    )
     if not difference <= TOLERANCE:
         raise GateFailure(f"{what} of the exported file differs by {difference:.1e}, relative")
     return difference
