@@ -25,6 +25,7 @@ from palmette.search.scheduler import Scheduler, describe
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
 from palmette.train.seeding import NUMERICS
+from palmette.train.sight import require_honest
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
     """Checks a plan and reads its corpus. `ladder` stands in for the scale's own rungs and makes
     the plan a comparison.
 
-    Raises `UserError` for an unknown scale, suite or proposer or a value of the wrong type,
-    `CorpusError` for a bad corpus.
+    Raises `UserError` for an unknown scale, suite or proposer, a value of the wrong type, or a root
+    that would see its answers; `CorpusError` for a bad corpus.
     """
     recipe = ladder or scale_named(plan.scale)
     if isinstance(plan.proposers, str) or not plan.proposers:
@@ -86,6 +87,7 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
     root, root_name = plan.root, plan.root_name
     if root is None:
         root, root_name = atlas.load("deltanet"), "deltanet"
+    require_honest(root, tasks)
     try:
         config = CampaignConfig(
             name=plan.name,
@@ -130,6 +132,8 @@ def open_comparison(
     store: Store, ground: Ground, genomes: Sequence[tuple[Genome, str | None]]
 ) -> Campaign:
     """The campaign that holds a comparison's trials, with its genomes in the order given."""
+    for genome, _ in genomes:
+        require_honest(genome, suite(ground.config.suite))
     campaign = store.create_campaign(ground.config)
     reference = genomes[0][0]
     screen = Screen(ground.scale, VOCABULARY, ground.context, [reference])

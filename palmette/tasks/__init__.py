@@ -6,6 +6,7 @@ from palmette.tasks._suites import SUITES, TASKS, Part, Suite, SuiteBatch, suite
 from palmette.tasks.copying import Copying
 from palmette.tasks.parity import Parity
 from palmette.tasks.recall import Recall
+from palmette.tasks.sudoku import Sudoku
 from palmette.tasks.text import Text
 from palmette.tasks.words import Words
 
@@ -23,6 +24,7 @@ __all__ = [
     "Recall",
     "Split",
     "Streams",
+    "Sudoku",
     "Suite",
     "SuiteBatch",
     "Task",

@@ -88,6 +88,7 @@ class Task(ABC):
     name: ClassVar[str]  # what users type; the class name in lower case unless given
     sealed: ClassVar[bool] = False  # kept for the exam: never trained on, never scored in a search
     needs_text: ClassVar[bool] = False  # whether it reads `Streams`
+    bidirectional: ClassVar[bool] = False  # whether inputs hold no answers: one may look ahead
     extrapolates: ClassVar[tuple[int, ...]] = ()  # buckets of length that evaluation goes through
 
     def __init_subclass__(cls, **options: Any) -> None:

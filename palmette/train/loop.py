@@ -7,7 +7,8 @@ thread. Only the learning rate is swept.
 
 The loss of a batch is the mean over its sequences of (weight x mean loss over the sequence's answer
 tokens). A sequence with eight answers thus counts as much as one with a hundred, and what a task
-contributes is set by its share and its weight alone.
+contributes is set by its share and its weight alone. A model of several segments takes an optimiser
+step for each of them (`segments.py`); the learning rate goes by the batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 import palmette
 from palmette.errors import PalmetteError, TrialError
@@ -33,7 +33,9 @@ from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
 from palmette.train.machine import machine, peak_bytes
-from palmette.train.seeding import NUMERICS, data_generator, weights_seed
+from palmette.train.seeding import NUMERICS, data_generator, halting_generator, weights_seed
+from palmette.train.segments import losses
+from palmette.train.sight import require_honest
 
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1
@@ -69,6 +71,7 @@ def run_trial(
                 f"the spec's expression has hash {genome.hash[:12]} but the spec says "
                 f"{spec.genome[:12]}: it was made by another version of the language"
             )
+        require_honest(genome, mixture)
         sized = fit(genome, spec.parameters, VOCABULARY, mixture.context(spec.length))
         model = build_at(genome, sized.place, weights_seed(spec))
         clock.lap("build")
@@ -131,30 +134,31 @@ def train(
     curve: list[CurvePoint] = []
     began = time.perf_counter()
     total, counted = 0.0, 0
+    explorer = halting_generator(spec)
     clock.lap("build")
     for step, (inputs, targets, weights) in enumerate(batches(spec, mixture, corpus, steps)):
         clock.lap("data")
-
-        loss = weighted_loss(model(inputs), targets, weights)
-        # On a CPU, reading the loss waits for nothing and costs a microsecond.
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrialError(f"diverged at {step * targets.numel():,} tokens: loss is {value}")
-        clock.lap("forward")
-
-        loss.backward()  # type: ignore[no-untyped-call]
-        clock.lap("backward")
-
-        nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
         rate = spec.learning_rate * schedule(step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        clock.lap("optimizer")
 
-        total += value
-        counted += 1
+        for loss in losses(model, inputs, targets, weights, explorer):
+            # On a CPU, reading the loss waits for nothing and costs a microsecond.
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrialError(f"diverged at {step * targets.numel():,} tokens: loss is {value}")
+            clock.lap("forward")
+
+            loss.backward()  # type: ignore[no-untyped-call]
+            clock.lap("backward")
+
+            nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            clock.lap("optimizer")
+
+            total += value
+            counted += 1
         if step in reports:
             seconds = time.perf_counter() - began
             tokens = (step + 1) * targets.numel()
@@ -232,14 +236,6 @@ def sequence_weights(batch: SuiteBatch) -> Tensor:
     answers = (batch.targets != IGNORE).sum(axis=1)
     weights = batch.row_weights / (np.maximum(answers, 1) * len(answers))
     return torch.from_numpy(weights.astype(np.float32))
-
-
-def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The scalar loss of logits [b t vocabulary] for targets [b t] under weights [b]."""
-    nats = cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return torch.dot(nats.view_as(targets).sum(dim=1), weights)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
     purpose   decides                            derived from
     weights   the initial weights                seed, replica
     data      which sequences, in which order    seed, replica
+    halting   which sequences may not halt yet   seed, replica
 
 The genome does not enter. So two genomes with one seed read the same sequences in the same order,
 and start from the same stream of random numbers: their difference is a paired one, and most of what
@@ -50,3 +51,8 @@ def data_generator(spec: TrialSpec) -> np.random.Generator:
     """The generator that draws every training batch of the trial."""
     sequence = np.random.SeedSequence(derive("data", spec.seed, spec.replica))
     return np.random.Generator(np.random.PCG64(sequence))
+
+
+def halting_generator(spec: TrialSpec) -> np.random.Generator:
+    """The generator that draws which sequences explore further segments, where a model halts."""
+    return np.random.default_rng(derive("halting", spec.seed, spec.replica))

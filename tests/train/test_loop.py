@@ -22,9 +22,9 @@ from palmette.train.loop import (
     schedule,
     step_count,
     train,
-    weighted_loss,
 )
 from palmette.train.seeding import data_generator
+from palmette.train.segments import weighted_loss
 
 
 def test_a_tiny_genome_learns(sentences):
