@@ -7,6 +7,7 @@ merge) have a shape of their own here; others get a frame with their name.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 
 from palmette.explain._drawing import (
@@ -23,6 +24,7 @@ from palmette.explain._drawing import (
 )
 from palmette.grammar.genome import Genome
 from palmette.grammar.node import Node, fields_of
+from palmette.grammar.syntax import unparse
 from palmette.grammar.types import Knob, Sort, literal
 from palmette.ops._base import Place, Primitive
 
@@ -32,6 +34,7 @@ NORM_AFTER_SUM = ("post",)
 KINDS = {"token mixer": "pal-token", "channel mixer": "pal-channel"}
 MERGES = {"add": "+", "mean": "mean", "gate": "gated sum", "concat": "concatenate, project"}
 MARGIN = 12
+NOTE = 34  # characters of a line on a plate
 USES_DEPTH = ("stack", "every", "repeat")  # what stands inside them runs its own pattern once
 
 
@@ -86,7 +89,7 @@ def _drawn(node: Node, place: Place | None) -> Box:
             return _core(node, place)
         case Sort.BLOCK:
             return _block(node, place)
-        case Sort.OPERATOR:
+        case _:
             return _operator(node, place)
 
 
@@ -140,10 +143,11 @@ def _block(node: Node, place: Place | None) -> Box:
 
 
 def _operator(node: Node, place: Place | None) -> Box:
-    branches = [_drawn(kid, place) for kid in node.nodes()]
+    branches = [_drawn(kid, place) for kid in _parts(node)]
     if branches:
         return side_by_side(branches, _merge(node))
-    notes = _notes(node)
+    notes = [line for text in _expressions(node) for line in textwrap.wrap(text, NOTE)]
+    notes += _notes(node)
     weights = _weights(node, place)
     if weights:
         notes.append(weights)
@@ -220,6 +224,15 @@ def _inner(node: Node, place: Place | None) -> Place | None:
     return place.within() if place and node.name in USES_DEPTH else place
 
 
+def _parts(node: Node) -> list[Node]:
+    """The children that are drawn: all but the terms of an expression, which are written."""
+    return [kid for kid in node.nodes() if not kid.sort.is_term]
+
+
+def _expressions(node: Node) -> list[str]:
+    return [unparse(kid) for kid in node.nodes() if kid.sort.is_term]
+
+
 def _several_slots(node: Node) -> bool:
     return len({slot for slot, _ in node.slots()}) > 1
 
@@ -234,7 +247,7 @@ def _weights(node: Node, place: Place | None) -> str | None:
 def _lines(node: Node, place: Place | None, first: str, rest: str) -> Iterator[str]:
     yield first + _line(node, place)
     inner = _inner(node, place)
-    slots = list(node.slots())
+    slots = [(slot, kid) for slot, kid in node.slots() if not kid.sort.is_term]
     several = _several_slots(node) and node.sort is not Sort.OPERATOR
     for number, (slot, kid) in enumerate(slots):
         last = number == len(slots) - 1
@@ -250,6 +263,7 @@ def _lines(node: Node, place: Place | None, first: str, rest: str) -> Iterator[s
 def _line(node: Node, place: Place | None) -> str:
     caption = ", ".join(_caption(node, place))
     head = f"{node.name}: {caption}" if caption else node.name
-    mixer = node.role if not node.nodes() else ""
-    weights = _weights(node, place) if not node.nodes() else None
-    return " · ".join(part for part in (head, mixer, ", ".join(set_knobs(node)), weights) if part)
+    mixer = node.role if not _parts(node) else ""
+    weights = _weights(node, place) if not _parts(node) else None
+    shown = (head, mixer, *_expressions(node), ", ".join(set_knobs(node)), weights)
+    return " · ".join(part for part in shown if part)

@@ -199,9 +199,9 @@ def a_sort(sort: Sort | None, exactly: bool = False) -> str:
     """A sort in a sentence: `an Op`, `a Core or Block`."""
     if sort is None:
         return "a node"
-    if sort is Sort.CORE and not exactly:
-        return "a Core or Block"
-    return f"{'an' if sort is Sort.OPERATOR else 'a'} {sort.value}"
+    fitting = [sort] if exactly else [other for other in Sort if sort.accepts(other)]
+    article = "an" if fitting[0].value[0] in "AEIOU" else "a"
+    return f"{article} {' or '.join(other.value for other in fitting)}"
 
 
 def listed_effects(effects: Effects) -> str:

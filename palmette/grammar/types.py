@@ -34,9 +34,27 @@ class Sort(StrEnum):
     BLOCK = "Block"  # [b t d] -> [b t d], one residual step; stands wherever a Core may
     OPERATOR = "Op"  # [b t d] -> [b t d], no residual of its own
 
+    # Terms of an expression that one token turns a recurrent state [k v] into the next with.
+    STATE = "State"  # [k v], made of the old state
+    UPDATE = "Update"  # [k v], and sure to hold something of the token; stands for a State
+    KEY = "Key"  # [k] of length at most 1, from the token
+    VALUE = "Value"  # [v], from the token
+    RATE = "Rate"  # a number in (0, 1) for each head, from the token; stands for Rates
+    RATES = "Rates"  # a number in (0, 1) for each channel of a key, from the token
+
     def accepts(self, given: Sort) -> bool:
         """Whether a node of sort `given` may stand where this sort is wanted."""
-        return given is self or (self is Sort.CORE and given is Sort.BLOCK)
+        return given is self or (self, given) in _STANDS_FOR
+
+    @property
+    def is_term(self) -> bool:
+        """Whether its nodes are parts of an expression, not maps of [b t d] or of ids."""
+        return self not in (Sort.MODEL, Sort.CORE, Sort.BLOCK, Sort.OPERATOR)
+
+
+_STANDS_FOR = frozenset(
+    {(Sort.CORE, Sort.BLOCK), (Sort.STATE, Sort.UPDATE), (Sort.RATES, Sort.RATE)}
+)
 
 
 class Effect(StrEnum):

@@ -386,7 +386,7 @@ def _operator_around(
     while ways:
         way = ways.pop(0)
         sort = way[-1][0].sort if way else node.sort
-        if sort in _MAPS:
+        if not sort.is_term:
             break
         ways += [
             [*way, (cls, name)]
@@ -402,9 +402,6 @@ def _operator_around(
         assert isinstance(made, Primitive), f"{cls.name} can be completed"
         node = made
     return node
-
-
-_MAPS = (Sort.MODEL, Sort.CORE, Sort.BLOCK, Sort.OPERATOR)
 
 
 def _model_around(node: Primitive, language: Language) -> Primitive:

@@ -37,6 +37,7 @@ def words(genome: Genome, place: Place | None = None) -> list[str]:
         ("post(mlp(), norm='layer')", "layer norm"),
         ("pre(mlp(activation='relu'))", "activation='relu'"),
         ("pre(glu(ratio=4))", "ratio=4"),
+        ("pre(rule(outer(key(), value())))", "outer(key(), value())"),
     ],
 )
 def test_a_combinator_is_drawn_with_its_meaning(text, expected):
@@ -73,6 +74,7 @@ def test_weights_are_the_closed_form_of_one_copy():
         "stack(pre(mlp()), pre(glu()))",
         "seq(every(8, repeat(4, post(gate(glu(), mlp()))), pre(mlp())), sandwich(mlp()))",
         "stack(pre(par(mlp(), gate(glu(), par(glu(), mlp())), merge='concat')))",
+        "pre(rule(write(erase(old(), key(), rate()), key(), value(), rate())))",
     ],
 )
 def test_everything_stands_inside_the_picture(text):
@@ -189,3 +191,13 @@ def test_an_unknown_language_prints_by_its_fields(unknown):
 
 def test_docstrings_and_knobs_are_escaped(unknown):
     assert "Folds &lt;time&gt; &amp; space." in svg(unknown)
+
+
+def test_an_expression_is_one_line_of_the_tree():
+    tree = text_diagram(palmette.parse("pre(rule(outer(key(), value()), heads=2))"), PLACE)
+    assert (
+        tree.splitlines()[-1]
+        .strip()
+        .startswith("└─ rule · token mixer · outer(key(), value()) · heads=2 · ")
+    )
+    assert len(tree.splitlines()) == 3

@@ -13,10 +13,11 @@ from palmette.grammar.sample import complete
 
 from .toy import TOY, Attn, Gate, Lin, Pre, Route, sampled, seeds
 
+SORTS = [sort for sort in Sort if TOY.smallest(sort)]  # the toy language has no expressions
 requirements = st.frozensets(st.sampled_from(Effect), max_size=4)
 
 
-@given(seeds, st.sampled_from(Sort), requirements, st.integers(3, 60))
+@given(seeds, st.sampled_from(SORTS), requirements, st.integers(3, 60))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_samples_are_typed_and_within_the_budget(
     seed: int, sort: Sort, required: frozenset[Effect], most: int
