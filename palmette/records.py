@@ -212,8 +212,10 @@ class Counted(Record):
 class Stranger(Record):
     """A class from a user's file, as the language speaks of it.
 
-    `settings` are the arguments of its constructor: plain values, or, in `sizes`, the size of the
-    model that each of them takes. `config` names the argument that takes an object with settings.
+    Arguments are plain values (`settings`) or depend on the model's size (`sizes`: `width`,
+    `width/4`, `4*width`, `depth`, `vocabulary`, `context`). `config` names an argument that takes
+    an object made of settings and sizes in turn, of the file's class `config_cls` or, if that is
+    None, of any class.
     """
 
     name: str  # of its node: the file's stem and a digest
@@ -224,8 +226,11 @@ class Stranger(Record):
     takes: Literal["features", "ids"]
     given: dict[str, Setting]  # as --arg said
     settings: dict[str, Setting]
-    sizes: dict[str, str]  # by argument: width, heads, head, hidden, depth, vocabulary, context
+    sizes: dict[str, str]
     config: str | None
+    config_cls: str | None
+    config_settings: dict[str, Setting]
+    config_sizes: dict[str, str]
     multiple: int  # of which widths are multiples
     least: int
     only: tuple[int, ...]  # or the only widths at which it can be built

@@ -7,6 +7,7 @@ from torch import nn
 
 from palmette.grammar.genome import Genome
 from palmette.model import build_at
+from palmette.model.stranger.node import stand_ins
 from palmette.ops._base import Place, Primitive
 from palmette.records import PartRow
 
@@ -21,7 +22,7 @@ def parts(genome: Genome, place: Place) -> tuple[PartRow, ...]:
     >>> [(row.part, row.parameters) for row in parts(palmette.parse("stack(pre(mlp()))"), place)]
     [('embedding', 8704), ('norms', 96), ('mlp', 16384)]
     """
-    with torch.device("meta"):
+    with torch.device("meta"), stand_ins():
         model = build_at(genome, place)
     names = _names(genome, place)
     modules = dict(model.named_modules())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from palmette.grammar.genome import Genome
 from palmette.model.build import build_at
+from palmette.model.stranger.node import stand_ins
 from palmette.ops._base import Place
 
 Fingerprint: TypeAlias = tuple[float, ...]
@@ -28,7 +29,7 @@ def fingerprint(genome: Genome, length: int = 128) -> Fingerprint:
 
     `length` is that of the text, in tokens: what only a longer text can tell apart is the same.
     Every genome is built with width 12 and depth 3, so a twin here is one at other sizes too,
-    except where sizes round.
+    except where sizes round. A stranger's class counts as an unknown function.
 
     >>> import palmette
     >>> everything, window = map(palmette.parse, ["pre(attn())", "pre(attn(window=32))"])
@@ -36,7 +37,8 @@ def fingerprint(genome: Genome, length: int = 128) -> Fingerprint:
     [True, False]
     """
     place = Place(width=12, depth=3, hidden=1.0, vocabulary=16, context=length)
-    model = build_at(genome, place, seed=0)
+    with stand_ins():
+        model = build_at(genome, place, seed=0)
     _reseed(model)
     with torch.no_grad():
         logits = model(_ids(length))[0].double()  # [t vocabulary]

@@ -29,6 +29,7 @@ from palmette.records import (
     Candidate,
     Event,
     StoredTrial,
+    Stranger,
     TrialResult,
     TrialSpec,
     TrialState,
@@ -37,7 +38,13 @@ from palmette.store import candidates
 from palmette.store.database import Database
 from palmette.store.lease import Holder, Lease, holder
 from palmette.store.rows import record
-from palmette.store.schema import AttemptTable, CampaignTable, EventTable, TrialTable
+from palmette.store.schema import (
+    AttemptTable,
+    CampaignTable,
+    EventTable,
+    StrangerTable,
+    TrialTable,
+)
 
 T = TypeVar("T")
 LOST_WITH_GROW = "lost: grow ended"
@@ -79,6 +86,26 @@ class Campaign:
             for event in events:
                 self._add_event(connection, event)
             return [self._trial(connection, number) for number in numbers]
+
+    # --- strangers' files ---
+
+    def add_stranger(self, stranger: Stranger) -> None:
+        """Keeps a user's file, so that it can be trained and exported when it is gone from where
+        it was; adding it again changes nothing.
+        """
+        row = {"campaign_id": self._id, "name": stranger.name}
+        with self._writing() as connection:
+            there = select(StrangerTable.name).filter_by(**row)
+            if connection.scalar(there) is None:
+                text = stranger.model_dump_json()
+                connection.execute(insert(StrangerTable).values(**row, record=text))
+
+    def strangers(self) -> list[Stranger]:
+        """The users' files that genomes of this campaign have parts of, by name."""
+        mine = select(StrangerTable.record).where(StrangerTable.campaign_id == self._id)
+        with self._database.reading() as connection:
+            texts = connection.scalars(mine.order_by(StrangerTable.name)).all()
+        return [record(Stranger, text) for text in texts]
 
     # --- trials ---
 

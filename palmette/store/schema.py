@@ -7,6 +7,7 @@
     trial      training runs, unique by (campaign, key)
     attempt    each time that a trial was begun
     event      what happened, in order
+    stranger   the users' files that genomes have parts of, with their text
     lease      who grows the campaign right now
 
 Whole records (a trial's spec and result, a prediction) are JSON text, written and read by pydantic:
@@ -162,6 +163,16 @@ class EventTable(Table):
     seconds: Mapped[float] = mapped_column(Double)
     kind: Mapped[str] = mapped_column(String(100))
     detail: Mapped[str] = mapped_column(Text)  # JSON object
+
+
+class StrangerTable(Table):
+    """A class of a user's file; `name` is that of its node."""
+
+    __tablename__ = "stranger"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    record: Mapped[str] = mapped_column(Text)  # records.Stranger
 
 
 class LeaseTable(Table):

@@ -7,33 +7,37 @@ the pool: when that thread ends, so do the server and its trials.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import secrets
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import IO, Self
 
 from palmette.errors import PalmetteError, UserError
-from palmette.records import CurvePoint, TrialResult, TrialSpec
+from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
 from palmette.train.executor import Finished
 from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import kill_group
+from palmette.train.sandbox import MARK, Box, Limits, sweep
 from palmette.train.server import Config
 
 MEMORY_LIMIT_BYTES = 3 * 2**29  # 1.5 GiB
 TRIAL_SECONDS_LIMIT = 900.0
 CLOSING_SECONDS = 1.0
 RUNNER = "palmette.train.warm:make_runner"
+SERVER = "palmette.train.server"
+# The server itself watches the time and memory of its trials.
+SERVED = Limits(cpu_seconds=None, processes=0, file_bytes=2**33, open_files=1024)
 
 # Transparent huge pages, and freed memory kept instead of given back at every step: measured to be
 # worth 5 to 10 % of a training step on Linux. glibc reads this when a process starts.
@@ -57,6 +61,8 @@ class Running:
 class Pool:
     """An `Executor` of `workers` processes on this machine.
 
+    With `strangers`, users' files that genomes have parts of, everything runs in a locked-down
+    process that can write into the folder `weights` alone; `protection` says what is in force.
     `memory_limit_bytes` is per trial, resident, the libraries of about 0.4 GiB included;
     `trial_seconds_limit` is wall time. `runner` names, as module:function, what makes the function
     that runs a trial.
@@ -73,20 +79,37 @@ class Pool:
         trial_seconds_limit: float = TRIAL_SECONDS_LIMIT,
         commit: str | None = None,
         runner: str = RUNNER,
+        strangers: Sequence[Stranger] = (),
+        weights: Path | None = None,
     ) -> None:
         self.workers = workers
         self.progress: dict[str, CurvePoint] = {}
+        self._box = None
+        if strangers:
+            if weights is not None:
+                weights.mkdir(parents=True, exist_ok=True)
+            self._box = Box(
+                readable=(corpus_directory,) if corpus_directory else (),
+                writable=(weights,) if weights else (),
+                limits=replace(SERVED, memory_bytes=memory_limit_bytes),
+            )
+        self.protection = self._box.protection if self._box else None
+        # Numbers of processes mean nothing across the walls, which see to the end of all of them.
+        self._walled = self._box is not None and self._box.hidden
         self._config = Config(
-            parent=os.getpid(),
+            parent=0 if self._walled else os.getpid(),
             runner=runner,
             corpus_directory=str(corpus_directory) if corpus_directory else None,
             commit=commit,
             workers=workers,
             memory_limit_bytes=memory_limit_bytes,
             trial_seconds_limit=trial_seconds_limit,
+            strangers=tuple(stranger.model_dump(mode="json") for stranger in strangers),
         )
         self._running: dict[str, Running] = {}
         self._deaths = 0  # of servers, since a trial ended last
+        self._mark = ""  # by which what a stranger has started is known
+        self._folder = ExitStack()
         self._start()
 
     @property
@@ -96,7 +119,9 @@ class Pool:
 
     @property
     def pids(self) -> Sequence[int]:
-        """The process ids of the server and, after it, of the running trials."""
+        """The process ids of the server and, after it, of the trials that have one here."""
+        if self._walled:
+            return [self._server.pid]
         trials = (trial.pid for trial in self._running.values())
         return [self._server.pid, *(pid for pid in trials if pid is not None)]
 
@@ -152,14 +177,24 @@ class Pool:
 
     def _start(self) -> None:
         self._noise: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the server)
+        command, environment = [sys.executable, "-P", "-m", SERVER], server_environment()
+        folder = None
+        if self._box is not None:
+            folder = self._folder.enter_context(self._box.folder())
+            command = self._box.command(f"{SERVER}:main")
+            tunables = environment.get("GLIBC_TUNABLES", "")
+            environment = self._box.environment(folder) | {"GLIBC_TUNABLES": tunables}
+            environment[MARK] = self._mark = secrets.token_hex(8)
         self._server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "palmette.train.server", json.dumps(asdict(self._config))],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,
-            env=server_environment(),
+            env=environment,
+            cwd=folder,
             start_new_session=True,
         )
+        self._command(asdict(self._config))
         self._events = Inbox(self._server.stdout.fileno())  # type: ignore[union-attr]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._events.pipe, selectors.EVENT_READ)
@@ -220,8 +255,11 @@ class Pool:
         self._server.kill()
         self._server.wait()
         for trial in self._running.values():
-            if trial.pid is not None:
+            if trial.pid is not None and not self._walled:
                 kill_group(trial.pid)
+        if self._box is not None:
+            sweep(self._mark)
+            self._folder.close()
         self._selector.close()
         for pipe in (self._server.stdin, self._server.stdout):
             with suppress(BrokenPipeError):

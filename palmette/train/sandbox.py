@@ -42,6 +42,7 @@ from palmette.train.process import descendants, kill_group, resident_bytes
 Kind: TypeAlias = Literal["bubblewrap", "namespaces", "limits"]
 
 SAMPLE_SECONDS = 0.05
+MARK = "PALMETTE_BOX"  # in the environment of all that was started here
 NOISE_BYTES = 4000  # of what it wrote to standard error last
 PRIVATE = "/private"  # its working and temporary folder, under bubblewrap
 TMPFS_BYTES = 64 * 2**20
@@ -89,6 +90,19 @@ class Answer:
     seconds: float
 
 
+@cache
+def best_kind() -> Kind:
+    """The strongest walls that this machine has, tried out once."""
+    if (bwrap := shutil.which("bwrap")) and _works(
+        [bwrap, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    ):
+        return "bubblewrap"
+    probe = "from palmette.train.inside import unshare; unshare()"
+    if sys.platform == "linux" and _works([sys.executable, "-c", probe]):
+        return "namespaces"
+    return "limits"
+
+
 @dataclass(frozen=True)
 class Box:
     """The walls around a process: which paths it can read and write besides Python's own, and
@@ -101,7 +115,7 @@ class Box:
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     importable: tuple[Path, ...] = ()
-    kind: Kind = field(default_factory=lambda: best_kind())
+    kind: Kind = field(default_factory=best_kind)
     limits: Limits = Limits()
 
     @property
@@ -127,8 +141,9 @@ class Box:
         python = [sys.executable, "-P", "-B", "-m", "palmette.train.inside", json.dumps(orders)]
         return [*self._walls(), *python] if self.kind == "bubblewrap" else python
 
-    def environment(self, own: str = PRIVATE) -> dict[str, str]:
-        """What it finds in its environment: nothing of the user's. `own` is its folder."""
+    def environment(self, own: str | None = None) -> dict[str, str]:
+        """What it finds in its environment: nothing of the user's. `own` is what `folder` gave."""
+        own = own or PRIVATE
         found = {
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -160,11 +175,11 @@ class Box:
         for path in ("/usr", "/nix/store", "/sys/devices/system/cpu", "/etc/ld.so.cache"):
             words += ["--ro-bind-try", path, path]
         for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-            path = f"/{name}"
-            if os.path.islink(path):
-                words += ["--symlink", os.readlink(path), path]
+            link = Path("/", name)
+            if link.is_symlink():
+                words += ["--symlink", str(link.readlink()), str(link)]
             else:
-                words += ["--ro-bind-try", path, path]
+                words += ["--ro-bind-try", str(link), str(link)]
         words += ["--proc", "/proc", "--dev", "/dev", "--size", str(TMPFS_BYTES)]
         words += ["--tmpfs", "/dev/shm", "--size", str(TMPFS_BYTES), "--tmpfs", PRIVATE]
         for read in (*python_paths(), *self.readable, *self.importable):
@@ -201,7 +216,8 @@ class _Call:
         self.said = bytearray()  # in its pipe of answers
         self.noise = b""
         self.answers, self.pipe = os.pipe()
-        environment = box.environment(own or PRIVATE) | {"PALMETTE_BOX": self.secret[:8]}
+        self.mark = secrets.token_hex(8)
+        environment = box.environment(own) | {MARK: self.mark}
         self.process = subprocess.Popen(
             box.command("palmette.train.inside:answer"),
             stdin=subprocess.PIPE,
@@ -221,7 +237,8 @@ class _Call:
             "pipe": self.pipe,
         }
         stdin, stderr = self.process.stdin, self.process.stderr
-        assert stdin is not None and stderr is not None
+        assert stdin is not None
+        assert stderr is not None
         try:
             with suppress(BrokenPipeError), stdin:
                 stdin.write(json.dumps(request).encode())
@@ -323,30 +340,19 @@ class _Call:
         self.process.kill()
         self.process.wait()
         if self.box.kind != "bubblewrap":
-            for pid in {*started, *_marked(f"PALMETTE_BOX={self.secret[:8]}")}:
+            for pid in started:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
+            sweep(self.mark)
 
 
-def _marked(mark: str) -> Iterator[int]:
-    """The processes that have a mark in the environment that they were started with."""
+def sweep(mark: str) -> None:
+    """Kills the processes that have this mark in the environment that they were started with."""
+    wanted = f"{MARK}={mark}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            if mark.encode() in path.read_bytes().split(b"\0"):
-                yield int(path.parent.name)
-
-
-@cache
-def best_kind() -> Kind:
-    """The strongest walls that this machine has, tried out once."""
-    if (bwrap := shutil.which("bwrap")) and _works(
-        [bwrap, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-    ):
-        return "bubblewrap"
-    probe = "from palmette.train.inside import unshare; unshare()"
-    if sys.platform == "linux" and _works([sys.executable, "-c", probe]):
-        return "namespaces"
-    return "limits"
+            if wanted in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _works(command: list[str]) -> bool:

@@ -11,30 +11,28 @@ Nothing outlives its parent: the kernel kills the server when the pool's process
 when the server does, and the server kills every group when its command pipe closes. The server also
 watches the trials' memory and time, and says by which signal a lost one died.
 
-Commands are `{"run": key, "spec": …, "weights": …}` and `{"kill": key}`; events are `started`,
-`point` and `ended`.
+The first message is the `Config`; then commands are `{"run": key, "spec": …, "weights": …}` and
+`{"kill": key}`; events are `started`, `point` and `ended`.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import math
 import os
 import resource
 import selectors
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from palmette.records import CurvePoint, TrialSpec
+from palmette.records import CurvePoint, Stranger, TrialSpec
 from palmette.train.executor import KILLED, Runner, attempt
 from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import die_with, kill_group, pin, resident_bytes
@@ -45,18 +43,24 @@ TELL_SECONDS = 1.0  # between points of a trial's curve that are passed on while
 
 @dataclass(frozen=True)
 class Config:
-    """What the pool tells the server at its start, as JSON in the first argument."""
+    """What the pool tells the server at its start."""
 
-    parent: int  # process id
+    parent: int  # process id; 0 if a locked-down process takes care of its end
     runner: str  # module:function, called as function(corpus_directory, commit) -> Runner
     corpus_directory: str | None
     commit: str | None
     workers: int
     memory_limit_bytes: int
     trial_seconds_limit: float
+    strangers: tuple[dict[str, Any], ...] = ()  # records.Stranger
 
     def make_runner(self) -> Runner:
-        """Imports the runner's module and makes the runner."""
+        """Imports the runner's module and makes the runner; strangers' nodes are known to it."""
+        if self.strangers:
+            from palmette.model.stranger.node import admit
+
+            for stranger in self.strangers:
+                admit(Stranger.model_validate(stranger), run=True)
         module, _, function = self.runner.partition(":")
         make = getattr(importlib.import_module(module), function)
         directory = Path(self.corpus_directory) if self.corpus_directory else None
@@ -97,10 +101,13 @@ class Trial:
 class Server:
     """Serves one pool until its command pipe closes."""
 
-    def __init__(self, config: Config, runner: Runner, commands: int, events: int) -> None:
+    def __init__(
+        self, config: Config, runner: Runner, commands: Inbox, early: list[Message], events: int
+    ) -> None:
         self._config = config
         self._runner = runner
-        self._commands = Inbox(commands)
+        self._commands = commands
+        self._early = early
         self._events = events
         self._trials: dict[int, Trial] = {}
         self._selector = selectors.DefaultSelector()
@@ -116,6 +123,7 @@ class Server:
         self._watch(self._woken, self._reap)
         self._watch(self._commands.pipe, self._obey)
         try:
+            self._follow(self._early)
             while not self._commands.closed:
                 for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
                     # An earlier callback may have closed the pipe, and a fork reused its number.
@@ -131,7 +139,10 @@ class Server:
         self._selector.register(pipe, selectors.EVENT_READ, callback)
 
     def _obey(self) -> None:
-        for command in self._commands.read():
+        self._follow(self._commands.read())
+
+    def _follow(self, commands: list[Message]) -> None:
+        for command in commands:
             if "run" in command:
                 self._fork(command)
             else:
@@ -253,12 +264,18 @@ def run_trial_process(runner: Runner, command: Message, pipe: int, began: float)
 
 
 def main() -> None:
-    """The process that the pool starts: `python -m palmette.train.server CONFIG`."""
-    config = Config(**json.loads(sys.argv[1]))
-    die_with(config.parent)
+    """The process that the pool starts: `python -m palmette.train.server`."""
+    commands, events = Inbox(os.dup(0)), os.dup(1)
+    first: list[Message] = []
+    while not first and not commands.closed:
+        first = commands.read()
+    if not first:
+        return
+    config = Config(**first[0])
+    if config.parent:
+        die_with(config.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for grow to act upon
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crashed trial leaves no file behind
-    commands, events = os.dup(0), os.dup(1)
     # Whatever a trial prints must reach neither the pipe of events nor the screen.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
@@ -268,7 +285,7 @@ def main() -> None:
     # Objects of before the fork are never collected: a collection would touch, and so copy, them.
     gc.collect()
     gc.freeze()
-    Server(config, runner, commands, events).serve()
+    Server(config, runner, commands, first[1:], events).serve()
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_postgresql_would_get_columns_wide_enough() -> None:
     text = printed.getvalue()
     assert "state_bytes BIGINT" in text
     assert "elapsed_seconds DOUBLE PRECISION" in text
-    assert f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('{HEAD}')" in text
+    assert f"UPDATE {VERSION_TABLE} SET version_num='{HEAD}'" in text
 
 
 @pytest.mark.parametrize("create", [True, False])

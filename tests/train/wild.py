@@ -14,7 +14,11 @@ from pathlib import Path
 def say(argument):
     print("to standard output" * 1000)
     print("to standard error" * 1000, file=sys.stderr)
-    return {"said": argument, "here": os.listdir(), "environment": sorted(os.environ)}
+    return {
+        "said": argument,
+        "here": [str(path) for path in Path().iterdir()],
+        "environment": sorted(os.environ),
+    }
 
 
 def fail(argument):
@@ -109,7 +113,7 @@ def write_everywhere(argument):
 
 def write_much(argument):
     try:
-        with open("large", "wb") as file:
+        with Path("large").open("wb") as file:
             file.write(bytes(argument))
     except OSError as error:
         return error.strerror
@@ -120,7 +124,7 @@ def open_many(argument):
     held = []
     try:
         while True:
-            held.append(open(os.devnull))  # noqa: SIM115
+            held.append(Path(os.devnull).open())
     except OSError as error:
         return error.strerror
 
@@ -141,7 +145,7 @@ def connect(argument):
 
 
 def processes(argument):
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+    return sorted(int(path.name) for path in Path("/proc").glob("[0-9]*"))
 
 
 def core(argument):
