@@ -16,7 +16,12 @@ OPTIONS = list(itertools.product((0, 16, 40, 200), (4, 2, 1), (0, 1, 4), (False,
 
 
 def inputs(
-    length: int, groups: int = 4, biases: int = 0, sink: bool = False, heads: int = 4
+    length: int,
+    groups: int = 4,
+    biases: int = 0,
+    sink: bool = False,
+    heads: int = 4,
+    forget: bool = False,
 ) -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(length)
 
@@ -32,11 +37,14 @@ def inputs(
         given["by_distance"] = normal(biases, length)
     if sink:
         given["sink"] = normal(heads)
+    if forget:
+        gates = -torch.rand(2, heads, length, generator=draw)
+        given["forget"] = gates.requires_grad_()
     return given
 
 
-def values_and_gradients(form, window: int, given: dict[str, Tensor]) -> list[Tensor]:
-    out = form(**given, window=window)
+def values_and_gradients(form, window: int, given: dict[str, Tensor], **options) -> list[Tensor]:
+    out = form(**given, window=window, **options)
     weight = torch.linspace(-1, 1, out.numel()).view_as(out)
     return [out, *torch.autograd.grad((weight * out).sum(), list(given.values()))]
 
@@ -53,6 +61,41 @@ def test_fast_form_is_the_loop_in_values_and_gradients(length, window, groups, b
     fast = values_and_gradients(attention, window, given)
     for name, s, f in zip(["out", *given], slow, fast, strict=True):
         assert (s - f).abs().max() <= 1e-5 * max(1.0, s.abs().max().item()), name
+
+
+@pytest.mark.parametrize("length", [63, 100])
+@pytest.mark.parametrize(("biases", "sink"), [(0, False), (4, True)])
+@pytest.mark.parametrize("forget", [False, True])
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("window", [0, 16, 40])
+def test_forgetting_and_looking_both_ways_are_the_loop_s_in_values_and_gradients(
+    length, window, both_ways, forget, biases, sink
+):
+    given = inputs(length, 2, biases, sink, forget=forget)
+    slow = values_and_gradients(attention_loop, window, given, both_ways=both_ways)
+    fast = values_and_gradients(attention, window, given, both_ways=both_ways)
+    for name, s, f in zip(["out", *given], slow, fast, strict=True):
+        assert (s - f).abs().max() <= 1e-5 * max(1.0, s.abs().max().item()), name
+
+
+@pytest.mark.parametrize("form", [attention_loop, attention])
+@pytest.mark.parametrize("length", [63, 100])
+def test_both_ways_a_window_ends_on_both_sides(form, length):
+    q, k, v = inputs(length).values()
+    before = form(q, k, v, window=16, both_ways=True)
+    other = v.detach().clone()
+    other[:, :, 30] += 1.0
+    changed = (form(q, k, other, window=16, both_ways=True) - before).abs().amax((0, 1, 3)) > 1e-6
+    assert changed.nonzero().flatten().tolist() == list(range(15, 46))
+
+
+@pytest.mark.parametrize("form", [attention_loop, attention])
+def test_a_gate_of_minus_infinity_s_kind_hides_all_that_came_before(form):
+    q, k, v = inputs(63).values()
+    forget = torch.zeros(2, 4, 63)
+    forget[:, :, 40] = -1e4
+    after = form(q[:, :, 40:], k[:, :, 40:], v[:, :, 40:])
+    torch.testing.assert_close(form(q, k, v, forget=forget)[:, :, 40:], after, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", [attention_loop, attention])
