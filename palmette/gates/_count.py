@@ -84,6 +84,7 @@ def work_of(subject: Subject, length: int, *, backward: bool) -> tuple[Work, int
     """The work of one sequence in training mode, and the elements saved for backward."""
     model = subject.fresh(training=True)
     x = subject.inputs(length, rows=1)
+    x.requires_grad_(x.is_floating_point())  # a layer hands a gradient on to what stands before it
     saved: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ class Determinism(Gate):
     """In evaluation mode the same input gives the same output, whatever came before it.
 
     Compared with the first call of a fresh module: a second call, calls after other inputs and
-    other lengths, a call after training mode with a backward pass, one without gradients, and one
-    by another fresh module. Nothing may be drawn from the generators of torch, numpy or Python. In
-    training mode the same seed of torch has to give the same output. Relative to the largest output
-    1e-6 is allowed, for sums whose order depends on where in memory their terms are.
+    other lengths, a call after training mode with a backward pass, one without gradients, one by
+    another fresh module, and one by a module that has met another input first. Nothing may be drawn
+    from the generators of torch, numpy or Python. In training mode the same seed of torch has to
+    give the same output. Relative to the largest output 1e-6 is allowed, for sums whose order
+    depends on where in memory their terms are.
     """
 
     name = "determinism"
@@ -46,9 +47,13 @@ class Determinism(Gate):
             self._trained(model, subject, length)
             compare(first, model(x), scale, "after a pass in training mode")
             compare(first, subject.fresh()(x), scale, "from another fresh module")
+            other = subject.fresh()
+            elsewhere = subject.inputs(length, seed=7)
+            other(2 * elsewhere if elsewhere.is_floating_point() else elsewhere)
+            compare(first, other(x), scale, "if another input came first")
             learner = subject.fresh(training=True)
             compare(run(learner, x), run(learner, x), scale, "from the same seed in training mode")
-        return f"{CALLS + 4} further calls give what the first one gave"
+        return f"{CALLS + 5} further calls give what the first one gave"
 
     def _trained(self, model: nn.Module, subject: Subject, length: int) -> None:
         model.train()

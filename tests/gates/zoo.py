@@ -561,7 +561,7 @@ class DecodingHoardsBehindAView(Layer):
         return torch.zeros(batch, 0, WIDTH)[:, :0].sum(1), 0, torch.zeros(batch, 0)
 
     def step(self, x, state):
-        total, count, view = state
+        total, count, _ = state
         y, (total, count) = super().step(x, (total, count))
         grown = torch.zeros(len(x), 100 + count)
         return y, (total, count, grown[:, :1])
