@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-TIE = 1e-5
+TIE = 1e-6
 
 
 def top_few(scores: Float[Tensor, "*shape n"], count: int) -> Bool[Tensor, "*shape n"]:
