@@ -13,6 +13,7 @@ def recurrence_cost(
     value_size: int,
     rank: int,
     conv: int,
+    conv_activation: str,
     bias: bool,
     feature: str,
     rotary: bool,

@@ -60,6 +60,7 @@ class LinearRecurrence(nn.Module):
         value_size: int,
         rank: int,
         conv: int,
+        conv_activation: str,
         bias: bool,
         feature: str,
         rotary: bool,
@@ -75,6 +76,7 @@ class LinearRecurrence(nn.Module):
         super().__init__()
         self.heads, self.key_heads = heads, key_heads
         self.key_size, self.value_size = key_size, value_size
+        self.conv_activation = conv_activation
         self.feature, self.rotary, self.decay, self.write = feature, rotary, decay, write
         self.erase, self.householders, self.read = erase, householders, read
         self.out_norm, self.out_gate = out_norm, out_gate
@@ -142,7 +144,7 @@ class LinearRecurrence(nn.Module):
         """Mixes over time; causal, with a state that does not grow."""
         streams, *gates = self.project(x).split(self.widths, -1)
         if self.taps is not None:
-            streams = F.silu(convolution(streams, self.taps, self.bias))
+            streams = self._activated(convolution(streams, self.taps, self.bias))
         elif self.bias is not None:
             streams = streams + self.bias
         terms, raw_v, echo = self._terms(streams, gates, first=0)
@@ -165,7 +167,7 @@ class LinearRecurrence(nn.Module):
         streams, *gates = self.project(x).unsqueeze(1).split(self.widths, -1)
         if self.taps is not None:
             mixed, window = convolution_step(streams.squeeze(1), window, self.taps, self.bias)
-            streams = F.silu(mixed).unsqueeze(1)
+            streams = self._activated(mixed).unsqueeze(1)
         elif self.bias is not None:
             streams = streams + self.bias
         terms, raw_v, echo = self._terms(streams, gates, first=position)
@@ -175,6 +177,9 @@ class LinearRecurrence(nn.Module):
             o, matrix = recurrence_step(q, k, v, matrix, log_decay, a, b, self.bonus)
         y = self._output(o.unsqueeze(2), self._last(raw_v), echo, gates[0]).squeeze(1)
         return y, (window, position + 1, matrix)
+
+    def _activated(self, x: Float[Tensor, "*bt m"]) -> Float[Tensor, "*bt m"]:
+        return F.silu(x) if self.conv_activation == "silu" else x
 
     def _terms(
         self, streams: Float[Tensor, "b t m"], gates: list[Float[Tensor, "b t _"]], first: int

@@ -58,9 +58,10 @@ class Lin(Primitive):
     positive and nothing is erased (arXiv 2006.16236), elsewhere by max(|that|, 1) as the mLSTM
     does (arXiv 2405.04517).
 
-    A convolution is followed by a SiLU. `out_norm` 'rms' norms each head before the gate,
-    'rms_after' all of them together after it, as Mamba-2 does. Queries are scaled by k^(-1/2),
-    except where 'dt' scales the writes; the gates of channels have rank 16, as in GLA.
+    Two taps without activation are RWKV's token shift, after the projections. `out_norm` 'rms'
+    norms each head before the gate, 'rms_after' all of them together after it, as Mamba-2 does.
+    Queries are scaled by k^(-1/2), except where 'dt' scales the writes; the gates of channels have
+    rank 16, as in GLA.
 
     >>> place = Place(width=64, depth=1, hidden=1.0, vocabulary=256, context=128)
     >>> cost = Lin(erase="beta").cost(place, length=128)
@@ -93,6 +94,7 @@ class Lin(Primitive):
         "heads", "one", weights=(4, 1), meaning="queries and keys for each head, or for all"
     )
     conv: int = knob(4, 0, 2, 3, weights=(5, 2, 1, 1), meaning="taps of the short convolution")
+    conv_activation: str = knob("silu", "none", weights=(8, 1), meaning="after the convolution")
     bias: bool = knob(False, True, weights=(5, 1), meaning="a bias on q, k and v before the SiLU")
     feature: str = knob(
         "identity",
@@ -168,6 +170,7 @@ class Lin(Primitive):
             value_size=self._value_size(place),
             rank=RANK,
             conv=self.conv,
+            conv_activation=self.conv_activation,
             bias=self.bias,
             feature=self.feature,
             rotary=self.rotary,

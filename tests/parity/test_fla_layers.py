@@ -38,13 +38,14 @@ class Parts:
         return heads(q), heads(k, steps), heads(v, steps)
 
     def convolved(self) -> Tensor:
-        """After the short convolution and its SiLU, where there is one."""
+        """After the short convolution, where there is one, and perhaps its SiLU."""
         taps = self.module.taps
         if taps is None:
             return self.mixed
         channels, past = taps.shape[0], taps.shape[1] - 1
         image = F.pad(self.mixed.transpose(1, 2), (past, 0))
-        return F.silu(F.conv1d(image, taps.unsqueeze(1), groups=channels)).transpose(1, 2)
+        y = F.conv1d(image, taps.unsqueeze(1), groups=channels).transpose(1, 2)
+        return F.silu(y) if self.module.conv_activation == "silu" else y
 
     def gate(self, name: str, up: str) -> Tensor:
         """A low-rank gate before its nonlinearity."""
@@ -190,9 +191,19 @@ def comba(p: Parts) -> Tensor:
 LAYERS: dict[str, tuple[Lin, Callable[[Parts], Tensor]]] = {
     "gla": (Lin(conv=0, key_ratio=Fraction(1, 2), decay="vector", out_gate="silu"), gla),
     "hgrn2": (Lin(conv=0, feature="silu", decay="tied_floor", out_norm="rms_after"), hgrn2),
-    "rwkv6": (Lin(conv=2, decay="vector_exp", read="bonus", out_gate="silu"), rwkv6),
+    "rwkv6": (
+        Lin(conv=2, conv_activation="none", decay="vector_exp", read="bonus", out_gate="silu"),
+        rwkv6,
+    ),
     "rwkv7": (
-        Lin(conv=2, decay="vector_sigmoid", erase="removal", read="echo", out_gate="sigmoid"),
+        Lin(
+            conv=2,
+            conv_activation="none",
+            decay="vector_sigmoid",
+            erase="removal",
+            read="echo",
+            out_gate="sigmoid",
+        ),
         rwkv7,
     ),
     "deltanet": (Lin(erase="beta"), deltanet),

@@ -34,6 +34,7 @@ def module(**knobs: object) -> LinearRecurrence:
         "value_size": VALUE,
         "rank": 16,
         "conv": 4,
+        "conv_activation": "silu",
         "bias": False,
         "feature": "identity",
         "rotary": False,

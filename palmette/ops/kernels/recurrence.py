@@ -102,7 +102,8 @@ def recurrence_chunked(
     """
     if v.dtype in (torch.bfloat16, torch.float16):
         given = (q, k, v, log_decay, a, b, bonus, state)
-        outputs, after = recurrence_chunked(*(x if x is None else x.float() for x in given), chunk)  # type: ignore[arg-type]
+        wide = [None if x is None else x.float() for x in given]
+        outputs, after = recurrence_chunked(*wide, chunk=chunk)  # type: ignore[arg-type]
         return outputs.to(v.dtype), after.to(v.dtype)
     length = q.shape[2]
     present = None if bonus is None else (q * k * bonus.unsqueeze(1)).sum(-1, keepdim=True) * v
