@@ -234,7 +234,7 @@ def test_hyper_connections_are_theirs(length):
     post, comb, collapsed = their(one)
     wanted = post.unsqueeze(-1) * y.unsqueeze(-2) + comb.mT @ one
     weights = ours(two)
-    close(read(two, weights), collapsed, "what is read")
+    assert_near("what is read", read(two, weights), collapsed, 1e-5)
     got = written(two, weights, y)
     assert_near("the streams", got, wanted, 1e-5)
     slope = features(length + 2, STREAMS)[:, :length]
@@ -302,8 +302,8 @@ def test_the_mixture_of_experts_is_theirs(route, length):
 def test_a_whole_trunk_is_theirs(length):
     """Embeddings in, normed features out; the first connection of ours mixes nothing.
 
-    Twice the tolerance: there are eight operators in a row, and a scale's gradient is a sum over all
-    tokens that nearly cancels (1e-5 was measured).
+    Twice the tolerance: there are eight operators in a row, and a scale's gradient is a sum over
+    all tokens that nearly cancels (1e-5 was measured).
     """
     layers = ("heavy", "sparse", "sliding", "sparse")
     made = config(*layers, mlps=["hash_moe", "moe", "moe", "moe"])
