@@ -103,7 +103,7 @@ def recurrence_chunked(
     if v.dtype in (torch.bfloat16, torch.float16):
         given = (q, k, v, log_decay, a, b, bonus, state)
         wide = [None if x is None else x.float() for x in given]
-        outputs, after = recurrence_chunked(*wide, chunk=chunk)  # type: ignore[arg-type]
+        outputs, after = recurrence_chunked(*wide, chunk=chunk)  # type: ignore[arg-type, misc]
         return outputs.to(v.dtype), after.to(v.dtype)
     length = q.shape[2]
     present = None if bonus is None else (q * k * bonus.unsqueeze(1)).sum(-1, keepdim=True) * v
