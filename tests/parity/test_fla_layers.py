@@ -85,6 +85,20 @@ def late(*tensors: Tensor) -> list[Tensor]:
     return [x.transpose(1, 2) for x in tensors]
 
 
+def linear_attention(p: Parts) -> Tensor:
+    """elu + 1 and the running normalisation; fla adds 1e-10 to the denominator."""
+    q, k, v = p.q_k_v()
+    loop = naive("linear_attn", "naive_recurrent_linear_attn")
+    o, _ = loop(F.elu(q) + 1, F.elu(k) + 1, v, normalize=True)
+    return o.flatten(2) @ p.module.out.weight.T
+
+
+def retnet(p: Parts) -> Tensor:
+    """Without rotary positions, which `test_lin.py` holds to what they mean."""
+    o = naive("retention", "naive_retention")(*late(*p.q_k_v()))
+    return p.out(o.transpose(1, 2), F.silu)
+
+
 def gla(p: Parts) -> Tensor:
     q, k, v = p.q_k_v()
     g = F.logsigmoid(heads(p.gate("decay", "decay"))) / 16
@@ -189,6 +203,14 @@ def comba(p: Parts) -> Tensor:
 
 
 LAYERS: dict[str, tuple[Lin, Callable[[Parts], Tensor]]] = {
+    "linear attention": (
+        Lin(conv=0, feature="elu1", read="normalised", out_norm="none"),
+        linear_attention,
+    ),
+    "retnet": (
+        Lin(conv=0, decay="constant", value_ratio=Fraction(2), out_gate="silu"),
+        retnet,
+    ),
     "gla": (Lin(conv=0, key_ratio=Fraction(1, 2), decay="vector", out_gate="silu"), gla),
     "hgrn2": (Lin(conv=0, feature="silu", decay="tied_floor", out_norm="rms_after"), hgrn2),
     "rwkv6": (
