@@ -8,14 +8,13 @@ and what happens inside numpy is not seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from palmette.gates._base import Subject, run
@@ -39,7 +38,7 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
                multiply-add
     elements   read and written by all operators
     operators  how many ran
-    dtypes     of every tensor of floats or complex numbers with more than one element
+    dtypes     of every tensor with more than one element, with an operator that made one
     """
 
     def __init__(self) -> None:
@@ -59,14 +58,13 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Runs the operator and counts it."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         self.operators += 1
-        for tensor in outputs:
-            if tensor.numel() > 1 and (tensor.is_floating_point() or tensor.is_complex()):
-                self.dtypes.setdefault(tensor.dtype, str(func))
         if func.is_view or func is aten.detach.default:
             return result
+        outputs, inputs = list(_tensors(result)), list(_tensors(args))
+        for tensor in outputs:
+            if tensor.dtype not in self.dtypes and tensor.numel() > 1:
+                self.dtypes[tensor.dtype] = str(func)
         packet = func.overloadpacket
         formula = flop_registry.get(packet) or EXTRA.get(packet)
         if formula is not None:
@@ -108,8 +106,19 @@ def forward_work(model: nn.Module, x: Tensor) -> Work:
     return work
 
 
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples and lists."""
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, (tuple, list)):
+        for each in given:
+            yield from _tensors(each)
+
+
 def _size(tensor: Tensor) -> int:
     """How many elements there are in memory: an expanded one is there once."""
+    if tensor.is_contiguous():
+        return tensor.numel()
     spread = 1
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         spread *= size if stride else 1

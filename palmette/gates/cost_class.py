@@ -10,9 +10,9 @@ SHORT = (128, 256, 512)
 MIDDLE = (256, 512, 1024)
 LONG = (512, 1024, 2048)
 LOOP = 40  # operators a token: a loop over time, which is counted at shorter lengths
-LOOPED = ((32, 64, 128), (64, 128, 256), (128, 256, 512))
+LOOPED = ((32, 64, 128), (160, 192, 224), (320, 384, 448))
 PER_PAIR = 0.05
-FADING = 1 / 3
+FADING = 0.8
 HEAVY = 100.0
 STEEPEST = 4.6
 
@@ -45,12 +45,12 @@ class CostClass(Gate):
         suspicious = [kind for kind in before if abs(before[kind]) > PER_PAIR]
         if not suspicious:
             return f"linear up to t = {short[-1]}: {spoken(before)} per pair of tokens"
-        heavy = before["work"] > HEAVY or long[-1] > subject.context
-        lengths = middle if heavy else long
+        heavy = before["work"] > HEAVY and not loop  # it might not fit in memory
+        lengths = middle if heavy or long[-1] > subject.context else long
         after = measured(subject, lengths)
         for kind in suspicious:
-            ratio = (lengths[0] / short[0]) ** -0.8  # a third at four times the length
-            fades = after[kind] < ratio * before[kind]
+            fading = (sum(lengths) / sum(short)) ** -FADING  # a third at four times the length
+            fades = after[kind] < fading * before[kind]
             if after[kind] > PER_PAIR and not fades:
                 raise GateFailure(
                     f"promises linear time, but {kind} grows with the square of the length: "

@@ -37,7 +37,7 @@ class Dtypes(Gate):
             if wanted.dtype is not torch.float32:
                 raise GateFailure(f"an fp32 module gives {wanted.dtype}")
             for dtype, operator in work.dtypes.items():
-                if dtype not in FP32:
+                if (dtype.is_floating_point or dtype.is_complex) and dtype not in FP32:
                     raise GateFailure(f"an fp32 module computes in {dtype} ({operator})")
         scale_of(wanted)
         return f"fp32 stays fp32; bf16 is within {self._in_bfloat16(subject, x):.2f} of it"

@@ -10,7 +10,7 @@ from palmette.gates._features import fed
 from palmette.gates.gradient_reach import directions
 
 LENGTH = 100
-MATRICES = 100.0
+MATRICES, LARGEST = 100.0, 30.0
 VECTORS = 10.0
 INPUTS = 1000.0
 
@@ -18,10 +18,10 @@ INPUTS = 1000.0
 class FiniteExtreme(Gate):
     """Outputs and gradients stay finite when weights, biases or inputs are pushed far.
 
-    One at a time: every matrix times 100 (gates saturate, an exponential without a bound
-    overflows), every vector plus 10 and minus 10 (biases, decay rates), features times 1000. fp32
-    reaches 1e38, so products of a few such numbers fit; what does not fit is an exponential, or a
-    division by what vanishes.
+    One at a time: every matrix times 100, but no weight beyond 30 (gates saturate, an exponential
+    without a bound overflows; a matrix of log rates stays one of rates), every vector plus 10 and
+    minus 10 (biases, decay rates), features times 1000. fp32 reaches 1e38, so products of a few
+    such numbers fit; what does not fit is an exponential, or a division by what vanishes.
     """
 
     name = "finite_extreme"
@@ -60,6 +60,7 @@ def push(model: nn.Module, factor: float, shift: float) -> None:
     """Multiplies matrices and shifts vectors."""
     for parameter in model.parameters():
         if parameter.ndim >= 2:
-            parameter.mul_(factor)
+            limit = parameter.abs().clamp(min=LARGEST)  # what is larger from the start stays
+            parameter.copy_((factor * parameter).clamp(-limit, limit))
         else:
             parameter.add_(shift)
