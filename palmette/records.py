@@ -434,6 +434,7 @@ class ShowRow(Record):
     diagram: str
     parameters: int
     fits: bool  # within 2 % of the size that was asked for
+    bound: str | None = None  # what keeps it from that size
     width: int
     depth: int
     vocabulary: int
