@@ -18,8 +18,8 @@ class Correct(Term):
     wanted. Linear, it is the delta rule (arXiv 2102.11174); the others are the gradients of other
     losses, as Miras has them (arXiv 2504.13173): 'tanh' of log cosh, 'clip' of Huber's, 'unit' of
     sqrt(1 + |e|^2), 'softmax' of the cross entropy. Read by the value: S - g f(S v, k) v^T, which,
-    linear, is Oja's rule for fast weights (arXiv 2210.06184); the value is shortened to length 1
-    there.
+    linear, is Oja's rule (1982) with the key as the neuron's input and the value as its output; the
+    value is shortened to length 1 there.
     """
 
     sort = Sort.UPDATE
