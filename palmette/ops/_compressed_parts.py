@@ -33,7 +33,8 @@ def turn_tail(
     places = torch.arange(0, size, 2, device=x.device, dtype=torch.float) / size
     angle = positions[:, None, None] * (1.0 / base**places)
     turn = torch.polar(torch.ones_like(angle), -angle if back else angle)
-    pairs = x[..., -size:].float().contiguous().view(*x.shape[:-1], size // 2, 2)
+    tail = torch.clone(x[..., -size:].float(), memory_format=torch.contiguous_format)
+    pairs = tail.view(*x.shape[:-1], size // 2, 2)
     turned = torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
     return torch.cat((x[..., :-size], turned.to(x.dtype)), -1)
 
