@@ -25,12 +25,16 @@ def with_open_block(
 
 
 def bias_of_blocks(
-    chosen: Bool[Tensor, "b h t n"], places: Int[Tensor, " t"], length: int, block: int
+    chosen: Bool[Tensor, "b h t n"],
+    places: Int[Tensor, " t"],
+    length: int,
+    block: int,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "b h t s"]:
     """0 for the keys of chosen blocks up to the query's own place, -inf for all others."""
     keys = torch.arange(length, device=chosen.device)
     seen = chosen.repeat_interleave(block, -1)[..., :length] & (keys <= places[:, None])
-    return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, -math.inf)
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -math.inf)
 
 
 def mean_complete_blocks(length: int, block: int) -> float:

@@ -178,7 +178,7 @@ class BlockAttention(nn.Module):
             own = places[:, None] // self.block
             scores = scores.masked_fill(blocks >= own, -torch.inf)
             chosen = top_few(scores, self.count) | (blocks == own)
-            bias = bias_of_blocks(chosen, places, length, self.block)
+            bias = bias_of_blocks(chosen, places, length, self.block, q.dtype)
         o = softmax_attention(q, keys, values, bias=bias)
         y: Tensor = self.out(o.transpose(1, 2).flatten(-2))
         return y

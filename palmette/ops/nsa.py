@@ -223,7 +223,7 @@ class NativeSparseAttention(nn.Module):
             fixed = (blocks == 0) | (blocks == own) | (blocks == own - 1)
             scores = scores.masked_fill(blocks > own, -torch.inf).masked_fill(fixed, torch.inf)
             chosen = top_few(scores, self.count + 3)
-            bias = bias_of_blocks(chosen, places, length, self.block)
+            bias = bias_of_blocks(chosen, places, length, self.block, q.dtype)
             bias = bias.repeat_interleave(self.heads // self.kv_heads, 1)
         return far, softmax_attention(q, keys, values, bias=bias)
 

@@ -121,3 +121,11 @@ def test_the_state_is_as_large_as_the_cost_says():
     for _ in range(63):
         _, state = module.step(torch.randn(1, 24), state)
     assert sum(4 * part.numel() for part in state) == Moba().cost(PLACE, 63).state_bytes
+
+
+def test_half_precision_is_kept():
+    module = built(Moba(block=8)).bfloat16()
+    x = torch.randn(2, 63, 24).bfloat16()
+    y, _ = module.step(x[:, 0], module.init_state(2))
+    assert module(x).dtype == y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, module(x)[:, 0], rtol=0.05, atol=0.05)

@@ -113,3 +113,11 @@ def test_the_state_is_as_large_as_the_cost_says_and_grows():
     assert kept == nsa.cost(PLACE, 63).state_bytes
     assert not {Effect.LINEAR_TIME, Effect.CONSTANT_STATE, Effect.FORKS} & effects(nsa)
     assert {Effect.CAUSAL, Effect.STREAMABLE, Effect.LOSS_FREE} <= effects(nsa)
+
+
+def test_half_precision_is_kept():
+    module = built(Nsa(block=8)).bfloat16()
+    x = torch.randn(2, 63, 24).bfloat16()
+    y, _ = module.step(x[:, 0], module.init_state(2))
+    assert module(x).dtype == y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, module(x)[:, 0], rtol=0.05, atol=0.05)
