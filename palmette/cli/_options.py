@@ -22,8 +22,17 @@ GenomeArgument = Annotated[
     str,
     typer.Argument(
         metavar="GENOME",
-        help="An expression such as 'stack(pre(lin()), pre(glu()))', a .genome file, a name of "
-        "the atlas, 'best', or the first 6 or more digits of a hash in the store.",
+        help="An expression such as 'stack(pre(lin()), pre(glu()))', a .genome file, a layer or "
+        "model of yours (FILE.py or FILE.py:CLASS), a name of the atlas, 'best', or the first 6 or "
+        "more digits of a hash in the store.",
+    ),
+]
+ArgumentsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arg",
+        metavar="NAME=VALUE",
+        help="An argument of your class' constructor (repeatable).",
     ),
 ]
 ParametersOption = Annotated[

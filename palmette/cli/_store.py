@@ -18,7 +18,7 @@ def reading(storage: str, campaign: str | None) -> Iterator[Campaign]:
     Raises `StorageError` if there is no store, `UnknownNameError` if it has no such campaign.
     """
     with Store(storage, create=False) as store:
-        yield store.latest() if campaign is None else store.campaign(campaign)
+        yield _known(store.latest() if campaign is None else store.campaign(campaign))
 
 
 @contextmanager
@@ -35,7 +35,17 @@ def holding(genome: str, storage: str, campaign: str | None) -> Iterator[Campaig
     with Store(storage, create=False) as store:
         names = store.campaigns() if campaign is None else [campaign]
         found = [stored for name in names if (stored := _has(store.campaign(name), genome))]
-        yield found[-1] if found else None
+        yield _known(found[-1]) if found else None
+
+
+def _known(campaign: Campaign) -> Campaign:
+    """The campaign, once the nodes of the users' files that it keeps are in the language."""
+    if strangers := campaign.strangers():
+        from palmette.model.stranger.node import admit  # imports torch, which takes seconds
+
+        for stranger in strangers:
+            admit(stranger)
+    return campaign
 
 
 def _has(campaign: Campaign, genome: str) -> Campaign | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from palmette.cli._options import (
     STORAGE,
+    ArgumentsOption,
     CampaignOption,
     Form,
     FormatOption,
@@ -24,11 +25,14 @@ from palmette.cli._options import (
 from palmette.cli._print import console, duration, print_json
 from palmette.cli._resolve import resolve
 from palmette.cli._store import holding
-from palmette.errors import CorpusError, TrialError, UnknownNameError
+from palmette.errors import CorpusError, TrialError, UnknownNameError, UserError
 from palmette.gates import GATES, Trained, passed, subject_of, tiny_trial
 from palmette.gates import check as check_subject
 from palmette.grammar.genome import Genome
+from palmette.model.stranger.node import strangers_of
 from palmette.records import CheckRow
+from palmette.search.strangers import NAMED, examine
+from palmette.search.strangers import check_genome as check_behind_walls
 from palmette.search.winner import trained
 from palmette.store import Campaign
 from palmette.tasks import load_corpus, suite
@@ -48,13 +52,20 @@ def check(
     ] = False,
     storage: StorageOption = STORAGE,
     campaign: CampaignOption = None,
+    arg: ArgumentsOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Put a genome through the gates: executed checks of what it promises.
 
-    Exits with 1 if one fails. Where the store keeps trained weights of it, they are checked too.
+    Exits with 1 if one fails. FILE.py is a layer or model of yours; it runs in a locked-down
+    process, and what that kept it from is said. Where the store keeps trained weights of a genome,
+    they are checked too.
     """
     known(gate or ())
+    if NAMED.fullmatch(genome):
+        row = check_file(genome, arg or (), gate, train)
+        show_check(row, form)
+        raise typer.Exit(0 if row.passed else 1)
     row = check_genome(resolve(genome, storage, campaign).genome, gate, train, storage, campaign)
     show_check(row, form)
     raise typer.Exit(0 if row.passed else 1)
@@ -67,15 +78,44 @@ def known(gates: Collection[str]) -> None:
             raise UnknownNameError("gate", name, GATES.names())
 
 
+def check_file(
+    text: str, given: Sequence[str], gates: Sequence[str] | None, train: bool
+) -> CheckRow:
+    """The verdicts over a class of a user's file, which runs behind walls."""
+    if train:
+        raise UserError(f"--train is for genomes; `palmette compare {text} deltanet` trains a file")
+    began = perf_counter()
+    found = examine(text, given, gates)
+    return CheckRow(
+        passed=passed(found.gates),
+        gates=found.gates,
+        file=f"{found.file}:{found.cls}",
+        protection=found.protection,
+        seconds=perf_counter() - began,
+    )
+
+
 def check_genome(
     genome: Genome,
-    gates: Collection[str] | None,
+    gates: Sequence[str] | None,
     train: bool,
     storage: str,
     campaign: str | None,
 ) -> CheckRow:
     """The verdicts over a genome; with `train` it is trained for a moment first."""
     began = perf_counter()
+    if strangers_of(genome):
+        if train:
+            raise UserError("--train is for genomes without parts of a file of yours")
+        found, protection = check_behind_walls(genome, gates)
+        return CheckRow(
+            passed=passed(found),
+            gates=found,
+            genome=genome.hash,
+            expression=genome.text,
+            protection=protection,
+            seconds=perf_counter() - began,
+        )
     with tempfile.TemporaryDirectory(prefix="palmette-") as folder:
         own: Trained | str
         if train:

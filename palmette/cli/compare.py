@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from palmette.cli._commit import commit
-from palmette.cli._options import FormatOption, StorageOption
+from palmette.cli._options import ArgumentsOption, FormatOption, StorageOption
 from palmette.cli._print import show_rows
 from palmette.cli._resolve import resolve
 from palmette.errors import UserError
@@ -20,7 +20,7 @@ from palmette.search.comparison import Comparison, compare_rows, comparison_name
 from palmette.search.grow import Update
 from palmette.search.grow import grow as run
 from palmette.search.start import Plan, open_comparison, prepare
-from palmette.store import Store
+from palmette.store import Campaign, Store
 from palmette.train.pool import Pool
 from palmette.train.process import processors
 
@@ -41,14 +41,16 @@ def compare(
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at once.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="A text file or folder.")] = None,
     storage: StorageOption = "sqlite:///palmette.db",
+    arg: ArgumentsOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Compare genomes at equal size, tokens, sweeps and seeds; differences with 95 % intervals.
 
-    The learning rate of each is chosen on a seed of its own and then frozen. A difference whose
-    interval holds zero is not a difference.
+    A layer of yours (FILE.py) stands where the mixers of the others stand: in the same trunk, with
+    the same channel mixer. The learning rate of each is chosen on a seed of its own and then
+    frozen. A difference whose interval holds zero is not a difference.
     """
-    named = [resolve(text, storage, None) for text in genomes]
+    named = [resolve(text, storage, None, arg) for text in genomes]
     if len({one.genome.hash for one in named}) < 2:
         raise UserError("compare wants two different genomes or more; give another one")
     recipe = scale_named(scale)
@@ -70,7 +72,7 @@ def compare(
             directory = ground.corpus.directory if ground.corpus else None
             total = len(named) * (ladder.rungs[0].rates + seeds)
             try:
-                with _bar(console) as bar, Pool(count, directory, commit=commit()) as pool:
+                with _bar(console) as bar, _pool(stored, count, directory) as pool:
                     task = bar.add_task("comparing", total=total)
 
                     def update(news: Update) -> None:
@@ -91,6 +93,17 @@ def compare(
         console.print(f"failed: {reason}", style="red", highlight=False)
     if len(rows) < len(named):
         raise typer.Exit(1)
+
+
+def _pool(campaign: Campaign, workers: int, corpus: Path | None) -> Pool:
+    """The workers; behind walls if a user's file takes part."""
+    return Pool(
+        workers,
+        corpus,
+        commit=commit(),
+        strangers=campaign.strangers(),
+        weights=campaign.weights_directory,
+    )
 
 
 def _bar(console: Console) -> Progress:

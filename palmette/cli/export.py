@@ -10,6 +10,7 @@ import typer
 from palmette.cli._files import check_file
 from palmette.cli._options import (
     STORAGE,
+    ArgumentsOption,
     CampaignOption,
     FormatOption,
     GenomeArgument,
@@ -37,6 +38,7 @@ def export(
     params: ParametersOption = 200_000,
     storage: StorageOption = STORAGE,
     campaign: CampaignOption = None,
+    arg: ArgumentsOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Export a genome as one file that needs only torch.
@@ -45,7 +47,7 @@ def export(
     otherwise --params does, and the weights are fresh.
     """
     check_file(output, ".py")
-    found = resolve(genome, storage, campaign).genome
+    found = resolve(genome, storage, campaign, arg).genome
     show_rows(_written(found, output, params, storage, campaign), form)
 
 

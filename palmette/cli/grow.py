@@ -15,7 +15,7 @@ from rich.text import Text
 
 from palmette.cli._commit import commit
 from palmette.cli._live import Live
-from palmette.cli._options import CampaignOption, StorageOption
+from palmette.cli._options import ArgumentsOption, CampaignOption, StorageOption
 from palmette.cli._resolve import resolve
 from palmette.errors import UserError
 from palmette.records import StoredTrial
@@ -39,7 +39,9 @@ def grow(
     scale: Annotated[
         str, typer.Option(help="How large and how long: seedling, pocket, laptop, workstation.")
     ] = "pocket",
-    root: Annotated[str, typer.Option(help="The genome to grow from.")] = "deltanet",
+    root: Annotated[
+        str, typer.Option(help="The genome to grow from; FILE.py is a layer of yours.")
+    ] = "deltanet",
     proposer: Annotated[
         str, typer.Option(help="Who proposes, one or more names with commas.")
     ] = "evolution",
@@ -59,6 +61,7 @@ def grow(
     ] = Path("grown"),
     storage: StorageOption = "sqlite:///palmette.db",
     campaign: CampaignOption = None,
+    arg: ArgumentsOption = None,
 ) -> None:
     """Grow a tree of architectures from a root; the same command continues it.
 
@@ -68,7 +71,7 @@ def grow(
     console = Console()
     torch.set_num_threads(1)  # of this process, beside the workers
     amount = Budget.parse(budget)
-    genome = resolve(root, storage, campaign)
+    genome = resolve(root, storage, campaign, arg)
     plan = Plan(
         name=campaign or "main",
         root=genome.genome,
@@ -93,7 +96,12 @@ def grow(
             try:
                 with (
                     Pool(
-                        count, directory, memory_limit_bytes=MEMORY_LIMIT, commit=commit()
+                        count,
+                        directory,
+                        memory_limit_bytes=MEMORY_LIMIT,
+                        commit=commit(),
+                        strangers=stored.strangers(),
+                        weights=stored.weights_directory,
                     ) as pool,
                     Live(console, scheduler) as live,
                 ):

@@ -11,6 +11,7 @@ from rich.text import Text
 from palmette.cli._curve import print_curves
 from palmette.cli._options import (
     STORAGE,
+    ArgumentsOption,
     CampaignOption,
     FormatOption,
     GenomeArgument,
@@ -26,6 +27,7 @@ from palmette.explain.diagram import text_diagram
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import tree_rows
 from palmette.model import cost, fit
+from palmette.model.binding import binding
 from palmette.model.curve import decode_curve
 from palmette.records import LineageRow, ShowRow, TreeRow
 from palmette.tasks import VOCABULARY
@@ -43,13 +45,14 @@ def show(
     ] = None,
     storage: StorageOption = STORAGE,
     campaign: CampaignOption = None,
+    arg: ArgumentsOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Show a genome: expression, drawing, parameters, FLOPs, state against length, lineage.
 
     The curves run to a context of 1,048,576 tokens; beside them stands a Llama of the same size.
     """
-    found = resolve(genome, storage, campaign)
+    found = resolve(genome, storage, campaign, arg)
     others = {text: resolve(text, storage, campaign) for text in against or ["llama"]}
     row = show_row(
         found.genome,
@@ -85,6 +88,7 @@ def show_row(
         diagram=text_diagram(genome, place),
         parameters=found.parameters,
         fits=found.fits,
+        bound=binding(genome, found),
         width=place.width,
         depth=place.depth,
         vocabulary=place.vocabulary,
@@ -145,7 +149,7 @@ def _print(row: ShowRow) -> None:
     out.print(Text(row.expression), soft_wrap=True)
     out.print(Text(" ".join(part for part in (row.genome, row.name) if part), style="dim"))
     out.print(Text(f"\n{row.diagram}\n"), soft_wrap=True)
-    nearest = "" if row.fits else ", the nearest size there is"
+    nearest = f", the nearest size there is: {row.bound}\n" if row.bound else ""
     active = "" if row.active == row.parameters else f", {row.active:,} of them active"
     out.print(
         f"{row.parameters:,} parameters{nearest}{active}; width {row.width}, depth {row.depth}, "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,7 +17,10 @@ from palmette.grammar.types import Effect
 from palmette.model._literal import class_name, literal
 from palmette.model._sources import Sources
 from palmette.model.fit import cost
+from palmette.model.stranger.names import listed
+from palmette.model.stranger.node import Foreign, strangers_of
 from palmette.ops._base import Call, Place, Primitive
+from palmette.records import Stranger
 
 
 def export(
@@ -54,19 +58,50 @@ def source(
     assert isinstance(genome.root, Primitive), "a genome's root is made of primitives"
     planned = genome.root.plan(place)
     sources = Sources(from_imports={"torch": {"nn"}}, imports={"torch"})
+    strangers: dict[str, Stranger] = {}
     for one in _calls(planned):
-        if not one.cls.__module__.startswith("torch.nn"):
+        if isinstance(one.cls, Foreign):
+            strangers[one.cls.stranger.name] = one.cls.stranger
+            sources.names[one.cls.__module__, one.cls.cls] = f"{one.cls.__module__}.{one.cls.cls}"
+        elif one.cls is SimpleNamespace:
+            sources.names["types", "SimpleNamespace"] = "SimpleNamespace"
+            sources.from_imports["types"] = {"SimpleNamespace"}
+        elif not one.cls.__module__.startswith("torch.nn"):
             sources.add(one.cls.__module__, one.cls.__qualname__)
+    if strangers:
+        sources.imports |= {"sys", "types"}
     returned = literal(planned, sources.names, indent=4, before=len("return "))
     summary = f"The model: a {class_name(planned, sources.names)} with fresh weights."
     parts = [
         _docstring(genome, place, weights, header or {}),
         "\n".join(sources.import_lines()),
+        *_embedded(strangers.values()),
         *_spaced(sources.texts.values()),
         f'\n\ndef model() -> nn.Module:\n    """{summary}"""\n    return {returned}',
         _main(place, weights),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _embedded(strangers: Collection[Stranger]) -> Iterator[str]:
+    """The text of users' files as it stands, and the modules made from it."""
+    if strangers:
+        yield LOADER
+    for own in strangers:
+        quotes = next((q for q in ("'''", '"""') if q not in own.source), None)
+        whole = quotes is not None and not own.source.endswith(("\\", '"', "'"))
+        text = f"r{quotes}{own.source}{quotes}" if whole else repr(own.source)
+        yield f'\n\n# {own.file}, as it stands\n{own.name} = _module("{own.name}", {text})'
+
+
+LOADER = '''
+
+def _module(name: str, text: str) -> types.ModuleType:
+    """A module made from the text of a file."""
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
+    return module'''
 
 
 def _calls(given: Any) -> Iterator[Call]:
@@ -83,7 +118,7 @@ def _calls(given: Any) -> Iterator[Call]:
 def _docstring(genome: Genome, place: Place, weights: str, header: Mapping[str, object]) -> str:
     parameters = cost(genome, place, place.context).parameters
     lines = [
-        "A language model in one file: it needs torch and nothing else.",
+        f"A language model in one file: it needs torch and {_else(genome)}.",
         "",
         *_wrapped(str(genome)),
         "",
@@ -109,6 +144,11 @@ def _decoding(genome: Genome) -> list[str]:
         "    logits, state = net.step(ids[:1, 0], state)  # one token further: logits [1 "
         "vocabulary]",
     ]
+
+
+def _else(genome: Genome) -> str:
+    files = sorted({own.file for own in strangers_of(genome)})
+    return f"what {listed(files)}, whose text it holds, imports" if files else "nothing else"
 
 
 def _wrapped(expression: str) -> list[str]:

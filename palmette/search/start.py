@@ -22,6 +22,7 @@ from palmette.search.budget import Budget
 from palmette.search.novelty import Screen
 from palmette.search.proposers import proposers
 from palmette.search.scheduler import Scheduler, describe
+from palmette.search.strangers import remember
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
 from palmette.train.seeding import NUMERICS
@@ -118,6 +119,7 @@ def open_campaign(store: Store, ground: Ground, load_if_exists: bool = True) -> 
     Raises `StorageError` if the name is taken by a campaign with another configuration.
     """
     campaign = store.create_campaign(ground.config, load_if_exists=load_if_exists)
+    remember(campaign, [ground.root])
     present = {(c.genome, c.replica) for c in campaign.candidates()}
     screen = screen_for(ground)
     for role, name, genome in _first_candidates(ground):
@@ -135,6 +137,7 @@ def open_comparison(
     for genome, _ in genomes:
         require_honest(genome, suite(ground.config.suite))
     campaign = store.create_campaign(ground.config)
+    remember(campaign, [genome for genome, _ in genomes])
     reference = genomes[0][0]
     screen = Screen(ground.scale, VOCABULARY, ground.context, [reference])
     for genome, name in genomes:

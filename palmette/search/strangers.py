@@ -42,7 +42,7 @@ from palmette.ops._base import Place
 from palmette.records import GateResult, Setting, Stranger
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY
-from palmette.train.sandbox import Answer, Limits, run
+from palmette.train.sandbox import Limits, run
 
 NAMED = re.compile(r"(?P<file>.*\.py)(:(?P<cls>\w+))?", re.DOTALL)
 LARGEST_BYTES = 2**20
@@ -52,30 +52,44 @@ SHARED = ("batch", "determinism", "stateless")  # without these, scores mean not
 NODE = re.compile(r"\b[a-z]\w*_[0-9a-f]{8}(?=\()")  # a stranger's node in a text
 
 
-def introduce(text: str, given: Sequence[str] = (), fresh: bool = False) -> Stranger:
-    """The class that `FILE.py` or `FILE.py:CLASS` names, with its gates' verdicts.
+def introduce(text: str, given: Sequence[str] = ()) -> Stranger:
+    """The class that `FILE.py` or `FILE.py:CLASS` names, with all gates' verdicts.
 
     `given` are arguments of its constructor as `name=value`. What is known of a file is kept and
-    not asked again, unless `fresh`.
+    not asked again.
 
     Raises `UserError` with everything that is wrong with the file.
     """
     source, cls = read(text)
-    settings = parse_given(given)
-    kept = _kept_at(source, cls, settings)
-    if not fresh and (known := _read(kept)) is not None:
-        return known
-    request = {"cls": cls, "given": settings, "vocabulary": VOCABULARY, **_sent(source)}
+    path = _kept_at(source, cls, parse_given(given))
+    known = _read(path)
+    if known is None:
+        known = examine(text, given)
+        with suppress(OSError):  # it is looked at again the next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(known.model_dump_json(), encoding="utf-8")
+    return known
+
+
+def examine(text: str, given: Sequence[str] = (), gates: Sequence[str] | None = None) -> Stranger:
+    """The same, looked at now, with the verdicts of these gates alone if any are named."""
+    source, cls = read(text)
+    request = {
+        "file": source.file,
+        "text": source.text,
+        "beside": sorted(source.beside),
+        "cls": cls,
+        "given": parse_given(given),
+        "vocabulary": VOCABULARY,
+        "gates": gates,
+    }
     answer = run("palmette.search.strangers:look", request, LIMITS)
     if answer.verdict is not None:
         raise UserError(f"{source.file}: {answer.verdict} ({answer.protection})")
     if answer.value["faults"]:
         raise UserError("\n".join(answer.value["faults"]))
-    found = _record(answer)
-    with suppress(OSError):  # it is looked at again the next time
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(found.model_dump_json(), encoding="utf-8")
-    return found
+    found = answer.value["stranger"] | {"protection": answer.protection}
+    return Stranger.model_validate(found)
 
 
 def read(text: str) -> tuple[Source, str | None]:
@@ -92,7 +106,7 @@ def read(text: str) -> tuple[Source, str | None]:
     try:
         content = path.read_bytes()
         if len(content) > LARGEST_BYTES:
-            raise UserError(f"{path} has {len(content):,} bytes; a layer's file has at most a million")
+            raise UserError(f"{path} has {len(content):,} bytes, a layer's file at most a million")
         source = content.decode("utf-8-sig")
     except FileNotFoundError:
         there = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
@@ -117,7 +131,7 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
     found = None
     try:
         found = describe(source, request["cls"], request["given"], request["vocabulary"])
-        results = check(subject(found), request.get("gates"))
+        results = check(subject(found), request["gates"])
         found = found.model_copy(update={"gates": results})
     except StrangerError as error:
         faults = [fault for fault in error.faults if "PermissionError" not in fault or not deeds]
@@ -131,6 +145,7 @@ def subject(stranger: Stranger) -> Subject:
     width = next(w for w in (*range(WIDTH, 4 * WIDTH), *stranger.only, 4096) if w in cls.widths)
     place = Place(width, 1, 1.0, stranger.vocabulary, CONTEXT)
     made = cls().plan(place)
+
     def make() -> nn.Module:
         before = torch.get_rng_state()
         try:
@@ -255,15 +270,6 @@ def kept(text: str, storage: str) -> Stranger | None:
     return fitting[-1] if fitting else None
 
 
-def _sent(source: Source) -> dict[str, Any]:
-    return {"file": source.file, "text": source.text, "beside": sorted(source.beside)}
-
-
-def _record(answer: Answer) -> Stranger:
-    found = answer.value["stranger"] | {"protection": answer.protection}
-    return Stranger.model_validate(found)
-
-
 def _read(path: Path) -> Stranger | None:
     try:
         return Stranger.model_validate_json(path.read_text("utf-8"))
@@ -282,4 +288,3 @@ def _kept_at(source: Source, cls: str | None, given: dict[str, Setting]) -> Path
     ]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return user_cache_path("palmette") / "strangers" / f"{digest[:32]}.json"
-

@@ -7,11 +7,11 @@ text, which is what `state_bytes` counts.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
@@ -31,7 +31,6 @@ from palmette.records import Stranger
 # An opaque module gets no ids but a model's own, adds no loss and is trained in one piece: by what
 # it is called with. That it is causal is for the gates to say.
 KEPT = frozenset({Effect.CAUSAL, Effect.TOKEN_FREE, Effect.LOSS_FREE, Effect.ONE_SEGMENT})
-MODULE = "a stranger's file"  # where a `Foreign` says that it is defined
 
 
 def admit(stranger: Stranger, run: bool = False) -> type[Primitive]:
@@ -79,7 +78,7 @@ def node_class(stranger: Stranger, run: bool) -> type[Primitive]:
             kept = place.width if layer else 1
             return Cost(
                 parameters=round(value(stranger.parameters, place.width, depth, place.context)),
-                flops_forward=float(value(stranger.flops_forward, place.width, depth, length)),
+                flops_forward=_flops(stranger, place.width, depth, length),
                 state_bytes=4 * kept * length,
                 steps=0 if layer else 2 * depth,
             )
@@ -94,6 +93,19 @@ def node_class(stranger: Stranger, run: bool) -> type[Primitive]:
     return node(Strange)
 
 
+def _flops(stranger: Stranger, width: int, depth: int, length: int) -> float:
+    """Per token: between the counted lengths as counted, beyond them on a straight line, as the
+    mean over a text of what is linear or quadratic in its length goes on.
+    """
+    lengths = stranger.flops_forward.axes[-1]
+    last, before = lengths[-1], lengths[-2]
+    if length <= last:
+        return max(0.0, float(value(stranger.flops_forward, width, depth, length)))
+    end, near = (value(stranger.flops_forward, width, depth, at) for at in (last, before))
+    slope = max(0.0, float(end - near) / (last - before))
+    return max(0.0, float(end)) + slope * (length - last)
+
+
 @dataclass(frozen=True)
 class Foreign:
     """A class of a stranger's file, where a plan wants a class."""
@@ -106,7 +118,7 @@ class Foreign:
 
     def __post_init__(self) -> None:
         # Where whoever prints a plan looks for a class' name.
-        object.__setattr__(self, "__module__", MODULE)
+        object.__setattr__(self, "__module__", self.stranger.name)
         object.__setattr__(self, "__qualname__", self.cls)
 
     def __call__(self, **arguments: Any) -> Any:
@@ -139,7 +151,7 @@ def _planned(stranger: Stranger, place: Place, depth: int, run: bool) -> Call:
     arguments: dict[str, Any] = _at(stranger.settings, stranger.sizes, sizes)
     if stranger.config is not None:
         held = tuple(_at(stranger.config_settings, stranger.config_sizes, sizes).items())
-        made: Callable[..., Any] = types.SimpleNamespace
+        made: Callable[..., Any] = SimpleNamespace
         if stranger.config_cls is not None:
             made = Foreign(stranger, stranger.config_cls, place, None, run)
         arguments[stranger.config] = Call(made, held)
@@ -158,7 +170,7 @@ def _at(settings: dict[str, Any], sizes: dict[str, str], here: dict[str, int]) -
 
 
 @cache
-def loaded(file: str, source: str) -> types.ModuleType:
+def loaded(file: str, source: str) -> ModuleType:
     """The file's module, run once a process."""
     return execute(Source(file, source))
 
