@@ -9,7 +9,7 @@ from palmette.gates._base import Gate, GateFailure, Subject, modes
 from palmette.gates._features import slopes
 from palmette.grammar.types import Effect
 
-LENGTHS = (33, 100)
+LENGTHS = (33, 80)
 TOLERANCE = 1e-4
 
 

@@ -13,7 +13,8 @@ def router_scores(logits: Float[Tensor, "*bt e"], kind: str) -> Float[Tensor, "*
     if kind == "sigmoid":
         return torch.sigmoid(logits)
     assert kind == "sqrtsoftplus", f"no score is called {kind!r}"
-    return F.softplus(logits).sqrt()
+    # its slope at 0, which a softplus can round to, is infinite
+    return F.softplus(logits).clamp(min=1e-20).sqrt()
 
 
 def best_experts(scores: Float[Tensor, "*bt e"], top: int) -> Int[Tensor, "*bt s"]:
