@@ -102,6 +102,7 @@ def _model(node: Node, place: Place | None) -> Box:
     vocabulary = f" of {place.vocabulary} ids" if place else ""
     learned = ["+ learned positions"] if knobs.get("positions") == "learned" else []
     width = [f"width {place.width}"] if place else []
+    similarity = [f"{head} similarity"] if (head := knobs.get("head", "dot")) != "dot" else []
     tied = "tied to the embedding" if knobs.get("tie") else "its own weights"
     return column(
         [
@@ -109,7 +110,7 @@ def _model(node: Node, place: Place | None) -> Box:
             plate("embedding", [*width, *learned], title=f"a vector for each{vocabulary}"),
             *trunk,
             pill(f"{knobs.get('norm', '')} norm".strip()),
-            plate("head", [tied], title="one logit for each id"),
+            plate("head", [tied, *similarity], title="one logit for each id"),
             terminal("logits"),
         ]
     )

@@ -7,21 +7,31 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.ops._base import Cost, Place, Primitive
+from palmette.ops._head import pair_head_cost
 from palmette.ops._norm import make_norm, norm_cost
 from palmette.ops._segments import Segment
 from palmette.ops._stream import run
 
 
 def model_cost(
-    core: Primitive, place: Place, length: int, *, tie: bool, learned: bool, norm: str
+    core: Primitive,
+    place: Place,
+    length: int,
+    *,
+    tie: bool,
+    learned: bool,
+    norm: str,
+    head: str = "dot",
 ) -> Cost:
-    """The trunk, the final norm, the tables; the head is a product with the vocabulary.
+    """The trunk, the final norm, the tables; the head is a product with the vocabulary, or pairs.
 
     A trunk that is trained in segments is read by the head after each of them, but evaluated once.
     """
     d, table = place.width, place.vocabulary * place.width
     tables = (1 if tie else 2) * table + (place.context * d if learned else 0)
     around = Cost(parameters=tables, flops_forward=2.0 * table) + norm_cost(norm, d)
+    if head != "dot":
+        around += pair_head_cost(d, place.vocabulary, length, product=head == "neumf")
     segments = int(core.knobs().get("segments", 1))
     around = replace(around, flops_extra=3 * around.flops_forward * (segments - 1))
     return around + core.cost(place, length)
@@ -29,6 +39,8 @@ def model_cost(
 
 class TokenModel(nn.Module):
     """Token ids to logits around a trunk; `positions` is the number of learned ones, 0 for none.
+
+    `head` scores features against its `weight`, a vector for each id; None is the dot product.
 
     The base of models, none itself: each of them says how its answer is read off the trunk.
     """
@@ -42,13 +54,14 @@ class TokenModel(nn.Module):
         core: nn.Module,
         norm: str,
         tie: bool,
+        head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(positions, width) if positions else None
         self.core = core
         self.norm = make_norm(norm, width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.head = nn.Linear(width, vocabulary, bias=False) if head is None else head
         # Rows of unit length, scaled up to unit features (as in arXiv 1706.03762, 3.4): the trunk
         # reads a token at the scale of what its blocks add, and tied logits start at unit scale.
         # Short trainings need that: 42k parameters after 100 steps on Python sources reached 3.29
@@ -60,7 +73,7 @@ class TokenModel(nn.Module):
         if tie:
             self.head.weight = self.embedding.weight
         else:
-            nn.init.normal_(self.head.weight, std=0.02)
+            nn.init.normal_(self.head.weight, std=0.02)  # type: ignore[arg-type]
 
     def forward(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t vocabulary"]:
         """The logits at every position."""

@@ -6,6 +6,7 @@ from torch import Tensor
 from palmette.grammar.node import child, knob, node
 from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
+from palmette.ops._head import HIDDEN, PairHead
 from palmette.ops._model import TokenModel, model_cost
 from palmette.ops._stream import State, advance
 
@@ -18,6 +19,9 @@ class Lm(Primitive):
     embedding transposed (arXiv 1608.05859) and counted once. Learned
     positions are GPT-2's, a vector per position added to the embedding; they have as many rows as
     the context and longer inputs are refused.
+
+    `head` is how features and the embedding of an id give its logit: their dot product; 'mlp', a
+    small network on the pair; or 'neumf', both (arXiv 2005.09683 compares them).
     """
 
     sort = Sort.MODEL
@@ -29,14 +33,34 @@ class Lm(Primitive):
         "none", "learned", weights=(3, 1), meaning="what is added to the embedding"
     )
     norm: str = knob("rms", "layer", weights=(4, 1), meaning="the norm before the head")
+    head: str = knob(
+        "dot", "mlp", "neumf", weights=(20, 1, 1), meaning="the similarity that a logit is"
+    )
 
     def cost(self, place: Place, length: int) -> Cost:
         """The trunk, the final norm, the tables; the head is a product with the vocabulary."""
         learned = self.positions == "learned"
-        return model_cost(self.core, place, length, tie=self.tie, learned=learned, norm=self.norm)
+        return model_cost(
+            self.core,
+            place,
+            length,
+            tie=self.tie,
+            learned=learned,
+            norm=self.norm,
+            head=self.head,
+        )
 
     def plan(self, place: Place) -> Call:
         """The whole model."""
+        head = None
+        if self.head != "dot":
+            head = call(
+                PairHead,
+                width=place.width,
+                vocabulary=place.vocabulary,
+                hidden=HIDDEN,
+                product=self.head == "neumf",
+            )
         return call(
             LanguageModel,
             vocabulary=place.vocabulary,
@@ -45,6 +69,7 @@ class Lm(Primitive):
             core=self.core.plan(place),
             norm=self.norm,
             tie=self.tie,
+            head=head,
         )
 
 
