@@ -25,9 +25,9 @@ def build(lin: Lin, width: int) -> LinearRecurrence:
 
 
 CHOICES = {name: spec.choices for name, spec in fields_of(Lin).items() if isinstance(spec, Knob)}
-ALONE = [Lin(**{name: value}) for name, values in CHOICES.items() for value in values]
+ALONE = list(dict.fromkeys(Lin(**{name: v}) for name, values in CHOICES.items() for v in values))
 DRAW = random.Random(0)
-COMBINED = [Lin(**{n: DRAW.choice(v) for n, v in CHOICES.items()}) for _ in range(200)]
+COMBINED = [Lin(**{n: DRAW.choice(v) for n, v in CHOICES.items()}) for _ in range(120)]
 
 
 @pytest.mark.parametrize("width", [1, 13, 37])
@@ -108,14 +108,26 @@ def decoded(module: LinearRecurrence, x: Tensor) -> Tensor:
     return torch.stack(outputs, 1)
 
 
-def test_every_combination_decodes_token_by_token_to_what_it_computes_at_once() -> None:
+def decoding_error(lin: Lin, dtype: torch.dtype) -> float:
+    module, x = build(lin, 13).to(dtype), torch.randn(2, 63, 13, dtype=dtype)
+    with torch.no_grad():
+        wanted = module(x)
+        return float((decoded(module, x) - wanted).abs().max() / wanted.abs().max())
+
+
+def test_every_choice_decodes_token_by_token_to_what_it_computes_at_once() -> None:
     torch.manual_seed(6)
-    for lin in ALONE + COMBINED[:80]:
-        module, x = build(lin, 13), torch.randn(2, 63, 13)
-        with torch.no_grad():
-            wanted = module(x)
-            error = (decoded(module, x) - wanted).abs().max() / wanted.abs().max()
+    for lin in ALONE:
+        error = decoding_error(lin, torch.float32)
         assert error < 1e-5, (error, lin)
+
+
+def test_every_combination_decodes_token_by_token_to_what_it_computes_at_once() -> None:
+    """In fp64, since the norm of a head that holds next to nothing blows up what fp32 rounds."""
+    torch.manual_seed(6)
+    for lin in COMBINED[:30]:
+        error = decoding_error(lin, torch.float64)
+        assert error < 1e-10, (error, lin)
 
 
 def test_a_step_leaves_the_state_that_it_is_given_alone() -> None:
