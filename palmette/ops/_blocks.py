@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from palmette.ops.kernels.attention import softmax_attention
+
 
 def complete_blocks(x: Float[Tensor, "b g t k"], block: int) -> Float[Tensor, "b g n block k"]:
     """The blocks that have ended; tokens of one that has not are left out.
@@ -22,6 +24,39 @@ def with_open_block(
     """Scores of all blocks of a text: a last one that has not ended has none (-inf)."""
     missing = -(-length // block) - scores.shape[-1]
     return torch.cat((scores, scores.new_full((*scores.shape[:-1], missing), -math.inf)), -1)
+
+
+def attention_to_blocks(
+    q: Float[Tensor, "b h t k"],
+    keys: Float[Tensor, "b g s k"],
+    values: Float[Tensor, "b g s k"],
+    chosen: Bool[Tensor, "b rows t n"],
+    block: int,
+) -> Float[Tensor, "b h t k"]:
+    """Attention of the last t of s tokens to the blocks that each has chosen, its own among them.
+
+    There is a choice for each query head, or one for all that share their keys. Of a whole text all
+    pairs are computed and those that were not chosen masked; one token alone, as in decoding,
+    gathers the keys that it reads and leaves the others where they are.
+    """
+    length, groups, rows = keys.shape[2], keys.shape[1], chosen.shape[1]
+    if q.shape[2] > 1:
+        places = torch.arange(length - q.shape[2], length, device=q.device)
+        bias = bias_of_blocks(chosen, places, length, block, q.dtype)
+        bias = bias.repeat_interleave(q.shape[1] // rows, 1)
+        return softmax_attention(q, keys, values, bias=bias)
+    # All rows have chosen equally many, and the own block, which ends with this token, comes last.
+    blocks = chosen.nonzero()[:, -1].view(len(q), rows, -1, 1)
+    seen = (block * blocks + torch.arange(block, device=q.device)).flatten(-2)
+    seen = seen[..., : seen.shape[-1] - -length % block].view(len(q), groups, rows // groups, -1, 1)
+    keys, values = (
+        x.unsqueeze(2)
+        .expand(-1, -1, rows // groups, -1, -1)
+        .gather(3, seen.expand(-1, -1, -1, -1, x.shape[-1]))
+        .flatten(1, 2)
+        for x in (keys, values)
+    )
+    return softmax_attention(q, keys, values, bias=q.new_zeros(1, 1, keys.shape[2]))
 
 
 def bias_of_blocks(

@@ -10,9 +10,9 @@ paper's top-k counts the own block, `count` does not.
 The choice itself gets no gradient: as published, scores decide and do not weigh. What decides are
 the queries and keys that attention trains anyway, so there is no parameter that does not train.
 Of blocks that score alike the newest is chosen. A score for each block makes the work
-O(t^2 / block), so neither linear time nor a constant state is promised. The forward pass masks: it
-computes all pairs and drops those of blocks that were not chosen, and the cost counts the pairs
-that remain.
+O(t^2 / block), so neither linear time nor a constant state is promised. Over a whole text all pairs
+are computed and those of blocks that were not chosen masked; decoding reads what was chosen and
+no more. The cost counts chosen pairs.
 """
 
 from fractions import Fraction
@@ -26,7 +26,7 @@ from palmette.grammar.node import knob, node
 from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._blocks import (
-    bias_of_blocks,
+    attention_to_blocks,
     complete_blocks,
     mean_chosen_keys,
     mean_complete_blocks,
@@ -35,7 +35,6 @@ from palmette.ops._blocks import (
 from palmette.ops._positions import rotate_by_position
 from palmette.ops._stream import State
 from palmette.ops._topk import top_few
-from palmette.ops.kernels.attention import softmax_attention
 
 
 @node
@@ -178,7 +177,6 @@ class BlockAttention(nn.Module):
             own = places[:, None] // self.block
             scores = scores.masked_fill(blocks >= own, -torch.inf)
             chosen = top_few(scores, self.count) | (blocks == own)
-            bias = bias_of_blocks(chosen, places, length, self.block, q.dtype)
-        o = softmax_attention(q, keys, values, bias=bias)
+        o = attention_to_blocks(q, keys, values, chosen, self.block)
         y: Tensor = self.out(o.transpose(1, 2).flatten(-2))
         return y

@@ -14,9 +14,9 @@ the one before it, and `count` more (the paper's n counts all of them).
 
 The selector trains through the compressed reading, whose weights it is; the selection itself gets
 no gradient, as published. Of blocks that score alike the newest is chosen. Compressed keys make the
-work O(t^2 / block), so neither linear time nor a constant state is promised. The forward pass
-masks: it computes all pairs and drops those of blocks that were not selected, and the cost counts
-the pairs that remain.
+work O(t^2 / block), so neither linear time nor a constant state is promised. Over a whole text all
+pairs are computed and those of blocks that were not selected masked; decoding reads what was
+selected and no more. The cost counts selected pairs.
 """
 
 from fractions import Fraction
@@ -31,7 +31,7 @@ from palmette.grammar.node import knob, node
 from palmette.grammar.types import Effect, Sort
 from palmette.ops._base import Call, Cost, Place, Primitive, call
 from palmette.ops._blocks import (
-    bias_of_blocks,
+    attention_to_blocks,
     complete_blocks,
     mean_chosen_keys,
     mean_complete_blocks,
@@ -223,9 +223,7 @@ class NativeSparseAttention(nn.Module):
             fixed = (blocks == 0) | (blocks == own) | (blocks == own - 1)
             scores = scores.masked_fill(blocks > own, -torch.inf).masked_fill(fixed, torch.inf)
             chosen = top_few(scores, self.count + 3)
-            bias = bias_of_blocks(chosen, places, length, self.block, q.dtype)
-            bias = bias.repeat_interleave(self.heads // self.kv_heads, 1)
-        return far, softmax_attention(q, keys, values, bias=bias)
+        return far, attention_to_blocks(q, keys, values, chosen, self.block)
 
     def _weights(
         self,

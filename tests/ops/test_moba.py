@@ -4,6 +4,7 @@ from fractions import Fraction
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
@@ -129,3 +130,16 @@ def test_half_precision_is_kept():
     y, _ = module.step(x[:, 0], module.init_state(2))
     assert module(x).dtype == y.dtype == torch.bfloat16
     torch.testing.assert_close(y, module(x)[:, 0], rtol=0.05, atol=0.05)
+
+
+def test_a_token_in_decoding_reads_what_it_chose_and_scores_a_block_at_a_time():
+    module = built(Moba(heads=4, block=8, count=2))
+
+    def flops(length: int) -> int:
+        keys = torch.randn(1, 4, length, 6)
+        means = keys[:, :, : length // 8 * 8].unflatten(2, (-1, 8)).mean(3)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module.step(torch.randn(1, 24), (keys, keys, means))
+        return counter.get_total_flops()
+
+    assert flops(8003) - flops(4003) == 2 * 4 * 6 * (4000 // 8)

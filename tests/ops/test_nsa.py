@@ -2,6 +2,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
@@ -121,3 +122,18 @@ def test_half_precision_is_kept():
     y, _ = module.step(x[:, 0], module.init_state(2))
     assert module(x).dtype == y.dtype == torch.bfloat16
     torch.testing.assert_close(y, module(x)[:, 0], rtol=0.05, atol=0.05)
+
+
+def test_a_token_in_decoding_reads_what_it_selected_and_one_key_of_each_block():
+    nsa = Nsa(block=8)
+    module = built(nsa)
+    g, k = nsa.sizes(24)
+
+    def flops(length: int) -> int:
+        sizes = (length // 8, length % 8, length, nsa.window)
+        half = tuple(torch.randn(1, g, size, k) for size in sizes)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module.step(torch.randn(1, 24), (half, half))
+        return counter.get_total_flops()
+
+    assert flops(8003) - flops(4003) == 4 * nsa.heads * k * (4000 // 8)
