@@ -5,16 +5,21 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+LEAST = 1e-6
+
 
 def router_scores(logits: Float[Tensor, "*bt e"], kind: str) -> Float[Tensor, "*bt e"]:
-    """Positive scores of the experts: softmax, sigmoid, or the root of a softplus (DeepSeek-V4)."""
+    """Positive scores of the experts: softmax, sigmoid, or the root of a softplus (DeepSeek-V4).
+
+    None is less than a millionth: shares of scores stay finite where all of them vanish, and the
+    root has a finite slope where a softplus rounds to 0.
+    """
     if kind == "softmax":
-        return logits.softmax(-1)
+        return logits.softmax(-1).clamp(min=LEAST)
     if kind == "sigmoid":
-        return torch.sigmoid(logits)
+        return torch.sigmoid(logits).clamp(min=LEAST)
     assert kind == "sqrtsoftplus", f"no score is called {kind!r}"
-    # its slope at 0, which a softplus can round to, is infinite
-    return F.softplus(logits).clamp(min=1e-20).sqrt()
+    return F.softplus(logits).clamp(min=LEAST**2).sqrt()
 
 
 def best_experts(scores: Float[Tensor, "*bt e"], top: int) -> Int[Tensor, "*bt s"]:

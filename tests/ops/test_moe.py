@@ -81,6 +81,20 @@ def test_a_tie_goes_to_the_first_experts():
     assert used.tolist() == [True, True] + [False] * 6
 
 
+@pytest.mark.parametrize("route", ["learned", "hash"])
+@pytest.mark.parametrize("scores", ["softmax", "sigmoid", "sqrtsoftplus"])
+def test_scores_that_vanish_leave_outputs_and_gradients_finite(scores, route):
+    model = build(Moe(scores=scores, route=route))
+    with torch.no_grad():
+        model.router *= 1e4
+    x = inputs(63).requires_grad_()
+    y = model(x, ids_of(63))
+    y.sum().backward()
+    assert y.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert model.router.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(("experts", "top"), [(8, 2), (4, 1), (16, 4)])
 def test_one_token_leaves_idle_what_the_cost_says(experts, top):
     node = Moe(experts=experts, top=top, balance="none")
