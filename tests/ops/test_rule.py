@@ -8,7 +8,9 @@ from torch import Tensor
 
 import palmette
 from palmette.grammar import Sort, canonical, check, edit, graft, parse, sample, unparse
+from palmette.model import atlas
 from palmette.model.build import instantiate
+from palmette.model.fingerprint import fingerprint, twins
 from palmette.ops._base import Place
 from palmette.ops._rule_module import in_ball
 from palmette.ops._term import by_token
@@ -298,3 +300,8 @@ def test_an_energy_may_differentiate_a_rule_twice():
     module = built(rule(GATED_DELTANET)).double()
     x = torch.randn(1, 4, 12, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradgradcheck(module, (x,), atol=1e-4)
+
+
+def test_the_atlas_spells_the_delta_rule_as_the_function_that_deltanet_is():
+    spelled, deltanet = (fingerprint(atlas.load(n)) for n in ("delta_rule_spelled", "deltanet"))
+    assert twins(spelled, deltanet, tolerance=1e-5)
