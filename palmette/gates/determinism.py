@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,7 +19,7 @@ class Determinism(Gate):
     Compared with the first call of a fresh module: a second call, calls after other inputs and
     other lengths, a call after training mode with a backward pass, one without gradients, one by
     another fresh module, and one by a module that has met another input first. Nothing may be drawn
-    from the generators of torch, numpy or Python. In training mode the same seed of torch has to
+    from the generators of torch and numpy. In training mode the same seed of torch has to
     give the same output. Relative to the largest output 1e-6 is allowed, for sums whose order
     depends on where in memory their terms are.
     """
@@ -71,7 +69,7 @@ def compare(first: Tensor, again: Tensor, scale: float, when: str) -> None:
 
 
 def generators() -> tuple[object, ...]:
-    """The states of the global generators."""
+    """The states of the global generators. (Python's own is drawn from by type checkers.)"""
     torch_state = torch.get_rng_state().numpy().tobytes()
     legacy = np.random.get_state(legacy=True)
-    return torch_state, str(legacy), random.getstate()
+    return torch_state, str(legacy)
