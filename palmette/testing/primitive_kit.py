@@ -284,28 +284,38 @@ def batched(kit: PrimitiveKit) -> None:
 def streamed(kit: PrimitiveKit) -> None:
     """What promises to be streamable decodes token by token to what it computes at once.
 
-    A state that was kept is gone on from twice, and gives the same.
+    A state that was kept is gone on from twice, and gives the same. Where the two are further apart
+    than 1e-4 of the output they have to agree in double precision: a descent, or the norm of a
+    vector near zero, can make so much of another order of sums.
     """
     place = place_of(12)
     for node in kit.genomes():
         if Effect.STREAMABLE not in effects(node):
             continue
         model = kit.build(node, place).eval()
-        x = kit.inputs(place, 63)
-        with torch.no_grad():
-            wanted = kit.outputs(model, x)
-            state = model.init_state(len(x))  # type: ignore[operator]
-            got = []
-            for i in range(x.shape[1]):
-                twice = [_advanced(model, x[:, i], state) for _ in range(2)]
-                kit.wants(
-                    torch.equal(twice[0][0], twice[1][0]),
-                    f"a step changes the state that it is given, in {unparse(node)}",
-                )
-                y, state = twice[1]
-                got.append(y)
-        gap = float((torch.stack(got, 1) - wanted).abs().max() / wanted.abs().max())
+        gap = _decoding_gap(kit, model, kit.inputs(place, 63), node)
+        if gap > 1e-4:
+            x = kit.inputs(place, 63)
+            exact = x.double() if x.is_floating_point() else x
+            gap = 1e4 * _decoding_gap(kit, model.double(), exact, node)
         kit.wants(gap <= 1e-4, f"decoding is off by {gap:.1e} of the output, in {unparse(node)}")
+
+
+@torch.no_grad()
+def _decoding_gap(kit: PrimitiveKit, model: nn.Module, x: Tensor, node: Primitive) -> float:
+    """How far decoding is off, relative to the largest output."""
+    wanted = kit.outputs(model, x)
+    state = model.init_state(len(x))  # type: ignore[operator]
+    got = []
+    for i in range(x.shape[1]):
+        twice = [_advanced(model, x[:, i], state) for _ in range(2)]
+        kit.wants(
+            torch.equal(twice[0][0], twice[1][0]),
+            f"a step changes the state that it is given, in {unparse(node)}",
+        )
+        y, state = twice[1]
+        got.append(y)
+    return float((torch.stack(got, 1) - wanted).abs().max() / wanted.abs().max())
 
 
 def exported(kit: PrimitiveKit) -> None:
