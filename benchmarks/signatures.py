@@ -132,9 +132,18 @@ def beyond(lag: int) -> Measure:
     return measured
 
 
-def attention(window: int) -> str:
-    """A Llama whose attention sees so many tokens."""
-    return f"stack(pre(attn(positions='rope', window={window})), pre(glu()))"
+def attention(window: int, conv: bool = False) -> str:
+    """A Llama whose attention sees so many tokens, perhaps with a short convolution before it."""
+    before = "pre(conv()), " if conv else ""
+    return f"stack({before}pre(attn(heads=2, positions='rope', window={window})), pre(glu()))"
+
+
+def loops(slow: int, fast: int) -> str:
+    """A tiny recursive model that looks both ways, with so many cycles and all their gradients."""
+    return (
+        "seq2seq(hloop(stack(post(attn(positions='rope', mask='none')), post(glu())), "
+        f"slow_cycles={slow}, fast_cycles={fast}, gradient='all'))"
+    )
 
 
 def delta(knobs: str) -> str:
@@ -173,12 +182,11 @@ BEHAVIOURS = (
         claim="a sliding window fails recall past its window",
         source="arXiv 2312.04927 (Zoology, its figure of accuracy by state size)",
         suite="recall",
-        high=Arm("full", attention(0), 2),
-        low=Arm("window 16", attention(16), 2),
-        margin=0.2,
-        what="accuracy where the key was seen more than 30 tokens ago (2 layers reach 30 back)",
-        measure=beyond(30),
-        tokens=3_000_000,
+        high=Arm("full", attention(0, conv=True), 2),
+        low=Arm("window 16", attention(16, conv=True), 2),
+        margin=0.5,
+        what="accuracy where the key was seen more than 40 tokens ago (two layers reach 36 back)",
+        measure=beyond(40),
         length=256,
     ),
     Behaviour(
@@ -189,9 +197,12 @@ BEHAVIOURS = (
         high=Arm("two layers", attention(0), 2),
         low=Arm("one layer", attention(0), 1),
         margin=0.3,
-        what="accuracy",
+        what="accuracy among two pairs (chance 0.5)",
         measure=accuracy,
-        tokens=2_000_000,
+        tokens=6_000_000,
+        length=64,
+        batch=32,
+        rates=(0.0015, 0.003, 0.006),
     ),
     Behaviour(
         name="hybrid",
@@ -209,8 +220,21 @@ BEHAVIOURS = (
         what="accuracy",
         measure=accuracy,
         parameters=84_000,
-        tokens=1_000_000,
         length=256,
+    ),
+    Behaviour(
+        name="sudoku",
+        claim="on 4x4 Sudoku more loops of the same weights beat fewer",
+        source="arXiv 2510.04871, 2506.21734",
+        suite="sudoku",
+        high=Arm("3 x 3 cycles", loops(3, 3), 2),
+        low=Arm("1 x 1 cycle", loops(1, 1), 2),
+        margin=0.02,
+        what="accuracy at the blanks of grids not seen in training",
+        measure=accuracy,
+        tokens=1_000_000,
+        length=17,
+        batch=32,
     ),
 )
 
