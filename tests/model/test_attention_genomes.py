@@ -23,23 +23,23 @@ def test_a_few_steps_teach_a_text_by_heart(name):
     ids = torch.randint(40, (2, 63), generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(10):
         loss = F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.7, losses
+    assert losses[-1] < losses[0] - 0.5, losses
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_decodes_token_by_token_to_what_it_computes_at_once(name):
     model = small(name)
-    ids = torch.randint(40, (2, 100), generator=torch.Generator().manual_seed(1))
-    state, logits = model.init_state(2), []
+    ids = torch.randint(40, (1, 63), generator=torch.Generator().manual_seed(1))
+    state, logits = model.init_state(1), []
     with torch.no_grad():
         wanted = model(ids)
-        for i in range(100):
+        for i in range(63):
             one, state = model.step(ids[:, i], state)
             logits.append(one)
     gap = (torch.stack(logits, 1) - wanted).abs().max() / wanted.abs().max()

@@ -72,6 +72,16 @@ def test_before_a_block_has_ended_the_compressed_reading_is_nothing():
     assert far[:, :, 8:].abs().amin(-1).amin() > 0
 
 
+def test_the_first_block_s_key_is_the_mlp_of_its_keys_marked_with_their_places():
+    module = built(Nsa(block=8))
+    torch.nn.init.normal_(module.compress_keys.places)
+    x = torch.randn(1, 2, 3, 8, 6)
+    places, inner, outer = module.compress_keys.parameters()
+    marked = torch.cat([x[0, 1, 0, j] + places[j] for j in range(8)])
+    wanted = outer @ torch.nn.functional.gelu(inner @ marked)
+    torch.testing.assert_close(module.compress_keys(x)[0, 1, 0], wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_the_selector_s_weights_train_through_the_compressed_reading():
     module = built(Nsa())
     module(torch.randn(2, 63, 24)).square().sum().backward()

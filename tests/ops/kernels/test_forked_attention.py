@@ -51,7 +51,7 @@ def one_text_a_candidate(
 
 @pytest.mark.parametrize(("window", "groups", "biases", "sink", "forget"), OPTIONS)
 def test_a_candidate_reads_what_the_next_token_would(window, groups, biases, sink, forget):
-    length = 9 if window < 16 else 19
+    length = 5 if window < 16 else 18
     given = inputs(length, groups, biases, sink, forget)
     slow = one_text_a_candidate(window, given, range(length))
     fast = forked_attention(**given, window=window)
