@@ -46,7 +46,7 @@ def resolve(
     the user's layer fails a gate without which nothing can be said of it.
     """
     if NAMED.fullmatch(text):
-        return _stranger(text, storage, given or ())
+        return _stranger(text, storage, campaign, given or ())
     if "(" in text:
         recall(text, storage)
         return Resolved(parse(text))
@@ -61,11 +61,11 @@ def resolve(
     raise UnknownNameError("genome", text, [*atlas.names(), "best"])
 
 
-def _stranger(text: str, storage: str, given: Sequence[str]) -> Resolved:
-    """The usual trunk around a layer of the user's, or his model."""
+def _stranger(text: str, storage: str, campaign: str | None, given: Sequence[str]) -> Resolved:
+    """The usual trunk around a layer of the user's, or the user's model."""
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     path = Path(text.rpartition(".py")[0] + ".py")
-    stored = None if path.exists() or given else kept(text, storage)
+    stored = None if path.exists() or given else kept(text, storage, campaign)
     if stored is not None:
         screen.print(Text(f"{path} is gone; the text that the store keeps is used", style="dim"))
     found = stored or introduce(text, given)

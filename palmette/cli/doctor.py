@@ -18,6 +18,7 @@ from palmette.records import DoctorRow
 from palmette.store import Store
 from palmette.tasks import load_corpus
 from palmette.train.process import processors
+from palmette.train.sandbox import Box
 
 OLDEST_PYTHON = (3, 11)
 MEMORY_WANTED = 3 << 30  # bytes that `grow` uses with two workers, at most
@@ -28,7 +29,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def doctor(storage: StorageOption = STORAGE, form: FormatOption = "table") -> None:
     """Look at what `grow` needs here; exit 1 if it would not run."""
     rows = [_python(), _torch(), *_kernels(), _cores(), _memory(), _corpus(), _store(storage)]
-    rows += [_disk(), _browser()]
+    rows += [_disk(), _walls(), _browser()]
     show_rows(rows, form)
     if any(row.state == "broken" for row in rows):
         raise typer.Exit(1)
@@ -90,6 +91,13 @@ def _disk() -> DoctorRow:
     if free < DISK_WANTED:
         return _broken("disk", f"{told}; make room for {size(DISK_WANTED)}")
     return _fine("disk", told)
+
+
+def _walls() -> DoctorRow:
+    box = Box()
+    if box.kind != "bubblewrap":
+        return _missing("files of yours", f"{box.protection}; install bubblewrap (bwrap)")
+    return _fine("files of yours", f"they run under {box.protection}")
 
 
 def _browser() -> DoctorRow:

@@ -23,6 +23,8 @@ from palmette.cli._store import holding, scale_of
 from palmette.grammar.genome import Genome
 from palmette.model import fit
 from palmette.model.export import export as write
+from palmette.model.stranger.names import listed
+from palmette.model.stranger.node import strangers_of
 from palmette.records import FileRow
 from palmette.search.winner import export_genome, trained
 from palmette.tasks import VOCABULARY
@@ -64,10 +66,19 @@ def _written(
             )
             code, *weights = export_genome(stored, genome, scale_of(stored), output)
             return [
-                FileRow(file=str(code), what="the model; it needs only torch"),
+                FileRow(file=str(code), what=f"the model; it needs {_needs(genome)}"),
                 *(FileRow(file=str(path), what=told) for path in weights),
             ]
     size = fit(genome, params, VOCABULARY, CONTEXT)
     write(genome, size.place, output)
-    told = f"the model, {size.parameters:,} parameters, not trained: no weights of it are kept"
+    told = (
+        f"the model, {size.parameters:,} parameters, not trained: no weights of it are kept; it "
+        f"needs {_needs(genome)}"
+    )
     return [FileRow(file=str(output), what=told)]
+
+
+def _needs(genome: Genome) -> str:
+    """What the exported file needs: of a user's file it holds the text, as it stands."""
+    files = sorted({own.file for own in strangers_of(genome)})
+    return f"torch and what {listed(files)} imports, whose text it holds" if files else "only torch"

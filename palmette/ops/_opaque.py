@@ -1,5 +1,7 @@
 """A module from elsewhere, in its place in a model."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -12,9 +14,13 @@ class Opaque(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [b t d] -> [b t d], or ids [b t] -> logits [b t vocabulary]."""
-        y = self.layer(x)
-        while isinstance(y, tuple | list):
-            y = y[0]
-        for name in ("logits", "last_hidden_state"):
-            y = getattr(y, name, y)
-        return y  # type: ignore[no-any-return]
+        return first(self.layer(x))  # type: ignore[no-any-return]
+
+
+def first(y: Any) -> Any:
+    """The first of several outputs, or the one that an object with named outputs is about."""
+    while isinstance(y, tuple | list) and y:
+        y = y[0]
+    for name in ("logits", "last_hidden_state"):
+        y = getattr(y, name, y)
+    return y

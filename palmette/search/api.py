@@ -7,17 +7,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from palmette.errors import UserError
+from palmette.errors import TrialError, UserError
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import best_rows
 from palmette.ladder.results import fitness
 from palmette.model import atlas, parse
-from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult
+from palmette.model.stranger.node import admit, expression
+from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult, TrialSpec
 from palmette.search.budget import Budget
 from palmette.search.grow import grow
 from palmette.search.scheduler import Scheduler
 from palmette.search.start import Ground, Plan, open_campaign, prepare, schedule
 from palmette.search.status import status_row
+from palmette.search.strangers import NAMED, introduce, leaks
 from palmette.store import Campaign, Lease, Store
 from palmette.train.loop import run_trial
 from palmette.train.pool import Pool
@@ -45,7 +47,8 @@ def create_campaign(
 
     Raises `StorageError` if the store cannot be used, if the name is taken by a campaign with
     another configuration, or if it exists and `load_if_exists` is False; `UserError` for names
-    that are not there. `root` is a genome, its text or a name of the atlas.
+    that are not there. `root` is a genome, its text, a name of the atlas, or a layer of yours
+    (`FILE.py`), which runs in a locked-down process alone.
 
     >>> import tempfile, palmette
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +80,13 @@ def create_campaign(
 
 
 def _genome(root: Genome | str | None) -> Genome | None:
+    if isinstance(root, str) and NAMED.fullmatch(root):
+        found = introduce(root)
+        if failed := leaks(found):
+            told = "; ".join(f"{result.gate}: {result.detail}" for result in failed)
+            raise UserError(f"{root} cannot be trained, its scores would mean nothing: {told}")
+        admit(found)
+        return parse(expression(found))
     if isinstance(root, str):
         return atlas.load(root) if root in atlas.names() else parse(root)
     if root is None or isinstance(root, Genome):
@@ -110,8 +120,7 @@ class Search:
         self._asked = None
         self._campaign.requeue_running()
         scheduler = schedule(self._campaign, self._ground, amount, count)
-        corpus = self._ground.corpus
-        with Pool(count, corpus.directory if corpus else None) as pool:
+        with self._pool(count) as pool:
             grow(scheduler, pool, lease.beat)
 
     def ask(self) -> StoredTrial:
@@ -133,8 +142,28 @@ class Search:
         if result is None:
             weights = self._campaign.weights_directory / f"{trial.key}.pt"
             last = trial.spec.rung == self._ground.scale.rungs[-1].name
-            result = run_trial(trial.spec, self._ground.corpus, weights if last else None)
+            result = self._run(trial.spec, weights if last else None)
         self._asked.book.tell(trial.trial, result)
+
+    def _run(self, spec: TrialSpec, weights: Path | None) -> TrialResult:
+        """Trains here; a layer from a file behind walls."""
+        if not self._campaign.strangers():
+            return run_trial(spec, self._ground.corpus, weights)
+        with self._pool(1) as pool:
+            pool.submit(spec, weights)
+            (ended,) = pool.wait()
+        if ended.result is None:
+            raise TrialError(ended.reason or "the trial gave no result")
+        return ended.result
+
+    def _pool(self, workers: int) -> Pool:
+        corpus = self._ground.corpus
+        return Pool(
+            workers,
+            corpus.directory if corpus else None,
+            strangers=self._campaign.strangers(),
+            weights=self._campaign.weights_directory,
+        )
 
     def status(self) -> StatusRow:
         """Counts, budget, time and the best so far."""

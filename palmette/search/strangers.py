@@ -258,13 +258,16 @@ def recall(text: str, storage: str) -> None:
         )
 
 
-def kept(text: str, storage: str) -> Stranger | None:
-    """What a store keeps of `FILE.py:CLASS`, for when the file is gone; the newest if several."""
+def kept(text: str, storage: str, campaign: str | None = None) -> Stranger | None:
+    """What a store (or one campaign in it) keeps of `FILE.py:CLASS`, for when the file is gone; the
+    newest if there are several.
+    """
     named = NAMED.fullmatch(text)
     if named is None or not Store.exists(storage):
         return None
     with Store(storage, create=False) as store:
-        found = [own for name in store.campaigns() for own in store.campaign(name).strangers()]
+        names = [name for name in store.campaigns() if campaign in (None, name)]
+        found = [own for name in names for own in store.campaign(name).strangers()]
     file, cls = Path(named["file"]).name, named["cls"]
     fitting = [own for own in found if own.file == file and cls in (None, own.cls)]
     return fitting[-1] if fitting else None

@@ -26,7 +26,7 @@ def trained(campaign: Campaign, genome: str) -> tuple[StoredTrial, Path] | None:
     for trial in campaign.trials():
         if trial.spec.genome == genome and trial.spec.replica == 0 and trial.result is not None:
             weights = campaign.weights_directory / f"{trial.key}.pt"
-            if weights.exists():
+            if weights.is_file() and not weights.is_symlink():  # a user's layer ran beside it
                 return trial, weights
     return None
 

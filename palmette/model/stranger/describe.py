@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -23,7 +22,7 @@ from torch.utils.flop_counter import flop_registry
 from palmette.model.stranger.arguments import Construction, Sizes, construction
 from palmette.model.stranger.counted import count, value
 from palmette.model.stranger.source import Source, StrangerError, choose, execute, missing_imports
-from palmette.ops._opaque import Opaque
+from palmette.ops._opaque import Opaque, first
 from palmette.records import Counted, Setting, Stranger
 
 Takes = Literal["features", "ids"]
@@ -31,7 +30,9 @@ Takes = Literal["features", "ids"]
 FIRST = 64  # the width that is tried first
 OTHERS = (128, 48, 96, 256, 32, 512, 768, 192, 384, 1024, 16, 80, 100, 120, 240, 8, 300, 640, 2048)
 MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-LISTED = 48  # widths that are counted one by one where no polynomial meets them
+NODES = (16, 64, 128)  # widths through which polynomials go, or the next that can be built
+CHECKS = (8, 9, 23, 32, 45, 100, 200, 256, 333, 512)  # where they are held against a count
+LISTED = (*range(8, 256, 8), *range(256, 1025, 64))  # counted one by one where they do not hold
 LENGTHS = (64, 128, 256)  # at which FLOPs are counted
 CONTEXTS = (256, 512)
 T = 12  # the length of a trial
@@ -51,10 +52,7 @@ def describe(source: Source, wanted: str | None, given: dict[str, Setting], voca
     tried = _Trials(source, made, vocab)
     takes, first = tried.kind()
     multiple, least, only = tried.widths(first)
-    usable = list(only) or [least + number * multiple for number in range(40)]
-    parameters, listed = tried.parameters(usable)
-    if listed:
-        only = tuple(listed)
+    parameters, flops, listed = tried.costs(multiple, least, only)
     named = {"source": source.text, "cls": cls.__name__, "given": given}
     digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     tried.note_config(first)
@@ -74,10 +72,10 @@ def describe(source: Source, wanted: str | None, given: dict[str, Setting], voca
         config_sizes=made.config_arguments.sizes,
         multiple=multiple,
         least=least,
-        only=only,
+        only=listed,
         vocabulary=vocab,
         parameters=parameters,
-        flops_forward=tried.flops(usable),
+        flops_forward=flops,
     )
 
 
@@ -90,7 +88,7 @@ class _Trials:
         self.vocabulary = vocabulary
         self.takes: Takes = "features"
 
-    def build(self, width: int, depth: int = 1, context: int = CONTEXTS[0]) -> nn.Module:
+    def build(self, width: int, depth: int = 1, context: int = CONTEXTS[0]) -> Opaque:
         """A fresh module. Raises `StrangerError` with the file's own line."""
         try:
             sizes = Sizes(width, depth, self.vocabulary, context)
@@ -107,7 +105,7 @@ class _Trials:
         wanted = [2, T, width if takes == "features" else self.vocabulary]
         try:
             with torch.no_grad():
-                y = model(self.input(width, takes))
+                y = first(model.layer(self.input(width, takes)))
         except Exception as error:
             where = f"{list(self.input(width, takes).shape)} {takes}"
             raise StrangerError(f"{self.source.told(error)} (given {where})") from error
@@ -130,10 +128,8 @@ class _Trials:
         """What it takes, and a width at which that was seen."""
         both: tuple[Takes, Takes] = ("features", "ids")
         order = both[::-1] if "vocabulary" in self.made.has else both
-        heads = self.made.arguments.settings.values()
-        own = [n * 16 for n in heads if isinstance(n, int) and n > 1]
         faults: list[str] = []
-        for width in dict.fromkeys((FIRST, *OTHERS, *own)):
+        for width in dict.fromkeys((FIRST, *OTHERS, *self._own_sizes())):
             for takes in order:
                 try:
                     self.run(width, takes)
@@ -149,6 +145,16 @@ class _Trials:
             f"{self.source.file}: {self.made.cls.__name__} maps neither features [b t d] to "
             "[b t d] nor ids [b t] to logits [b t vocabulary] at any width that was tried",
         )
+
+    def _own_sizes(self) -> list[int]:
+        """The sizes of its matrices: one of them is its width if that is fixed."""
+        try:
+            model = self.build(FIRST)
+        except StrangerError:
+            heads = self.made.arguments.settings.values()
+            return [16 * n for n in heads if type(n) is int and 1 < n <= 256]
+        sizes = {size for p in model.parameters() for size in p.shape if 1 < size <= 4096}
+        return sorted(sizes)[:32]
 
     def works(self, width: int) -> bool:
         try:
@@ -182,23 +188,44 @@ class _Trials:
         number = next(n for n in range(1, 17) if self.works(n * multiple))
         return number * multiple
 
-    def parameters(self, usable: list[int]) -> tuple[Counted, list[int]]:
-        """Trainable scalars by width, depth and context; a list of widths if only these hold."""
+    def costs(
+        self, multiple: int, least: int, only: tuple[int, ...]
+    ) -> tuple[Counted, Counted, tuple[int, ...]]:
+        """Parameters, FLOPs, and the widths for which they hold if they do not hold for all."""
 
-        def measure(width: int, depth: int, context: int) -> float:
-            model = self.build(width, depth, context)
-            return sum(p.numel() for p in model.parameters() if p.requires_grad)
+        def usable(wanted: Iterable[int]) -> tuple[int, ...]:
+            near = {max(least, -(-width // multiple) * multiple) for width in wanted}
+            return tuple(sorted(near))
 
+        if only:
+            nodes = tuple(dict.fromkeys((only[0], only[len(only) // 2], only[-1])))
+            return self._parameters(only), self._flops(nodes), only
+        nodes = usable(NODES)
+        while len(nodes) < 3:
+            nodes = (*nodes, nodes[-1] + multiple)
+        found, flops = self._parameters(nodes), self._flops(nodes)
+        if self._holds(found, usable(CHECKS)):
+            return found, flops, ()
+        only = usable(LISTED)
+        return self._parameters(only), flops, only
+
+    def _holds(self, found: Counted, widths: tuple[int, ...]) -> bool:
+        _, depths, contexts = found.axes
+        points = [(width, depths[-1], contexts[-1]) for width in widths]
+        points.append((widths[0], 3 if len(depths) > 1 else 1, contexts[0]))
+        return all(value(found, *point) == self._count(*point) for point in points)
+
+    def _count(self, width: int, depth: int, context: int) -> float:
+        model = self.build(width, depth, context)
+        return float(sum(p.numel() for p in model.parameters() if p.requires_grad))
+
+    def _parameters(self, widths: tuple[int, ...]) -> Counted:
+        """Trainable scalars by width, depth and context."""
         depths = (1, 2) if "depth" in self.made.has else (1,)
         contexts = CONTEXTS if "context" in self.made.has else CONTEXTS[:1]
-        found = count((_nodes(usable), depths, contexts), measure)
-        checks = [(width, depths[-1], contexts[-1]) for width in usable[:8] if width < 1500]
-        checks.append((usable[0], 3 if len(depths) > 1 else 1, contexts[0]))
-        if all(value(found, *point) == measure(*point) for point in checks):
-            return found, []
-        return count((tuple(usable[:LISTED]), depths, contexts), measure), usable[:LISTED]
+        return count((widths, depths, contexts), self._count)
 
-    def flops(self, usable: list[int]) -> Counted:
+    def _flops(self, widths: tuple[int, ...]) -> Counted:
         """FLOPs per token of a forward pass by width, depth and length."""
 
         def measure(width: int, depth: int, length: int) -> float:
@@ -209,7 +236,7 @@ class _Trials:
             return float(counter.total / length)
 
         depths = (1, 2) if "depth" in self.made.has else (1,)
-        return self._guarded(lambda: count((_nodes(usable), depths, LENGTHS), measure))
+        return self._guarded(lambda: count((widths, depths, LENGTHS), measure))
 
     def _guarded(self, counting: Callable[[], Counted]) -> Counted:
         try:
@@ -251,14 +278,6 @@ def _probes(multiple: int) -> list[int]:
     """Widths that tell whether every multiple will do: odd multiples among them."""
     first = -(-24 // multiple)
     return [multiple * number for number in (first, first + 1, first + 3, 2 * first + 5)]
-
-
-def _nodes(usable: list[int]) -> tuple[int, ...]:
-    """Three widths to lay a polynomial through, or all if there are fewer."""
-    if len(usable) <= 3:
-        return tuple(usable)
-    spread = [usable[1], usable[len(usable) // 4], usable[len(usable) // 2]]
-    return tuple(dict.fromkeys(width for width in spread))
 
 
 def _hint(got: list[int], wanted: list[int]) -> str:
