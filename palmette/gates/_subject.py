@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
+
 from palmette.gates._base import Subject, Trained
 from palmette.grammar.genome import Genome
 from palmette.grammar.node import effects
 from palmette.model import build_at, cost, fit
 from palmette.ops._base import Place
+from palmette.ops._segments import unreached
 
 WIDTH, DEPTH, VOCABULARY = 32, 2, 32
 CONTEXT = 2048  # learned positions have as many rows; the cost gate goes that far
@@ -30,6 +33,8 @@ def subject_of(
     place = Place(width=WIDTH, depth=DEPTH, hidden=1.0, vocabulary=vocabulary, context=context)
     if parameters is not None:
         place = fit(genome, parameters, vocabulary, context).place
+    with torch.device("meta"):
+        spared = unreached(build_at(genome, place))
     return Subject(
         make=lambda: build_at(genome, place, seed=0),
         takes="ids",
@@ -43,4 +48,5 @@ def subject_of(
         genome=genome,
         place=place,
         trained=trained,
+        unreached=spared,
     )

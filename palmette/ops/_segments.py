@@ -34,8 +34,9 @@ def unreached(model: nn.Module) -> frozenset[str]:
 
     A module names those of its own that only a loss of segments trains in `unreached`.
     """
-    return frozenset(
+    named = {
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
         for name in getattr(module, "unreached", ())
-    )
+    }
+    return frozenset(name for name, _ in model.named_parameters() if name in named)
