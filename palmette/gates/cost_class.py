@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from palmette.gates._base import Gate, GateFailure, Subject
-from palmette.gates._count import work_of
+from palmette.gates._count import Work, work_of
 from palmette.grammar.types import Effect
 
 SHORT = (128, 256, 512)
@@ -37,11 +40,11 @@ class CostClass(Gate):
         """The measured growth."""
         if Effect.LINEAR_TIME not in subject.promises:
             return self._at_most_quadratic(subject)
-        operators = [work_of(subject, length, backward=True)[0].operators for length in (32, 64)]
-        loop = operators[1] - operators[0] > LOOP * 32
+        first = {length: work_of(subject, length, backward=True) for length in (32, 64)}
+        loop = first[64][0].operators - first[32][0].operators > LOOP * 32
         short, middle, long = LOOPED if loop else (SHORT, MIDDLE, LONG)
         told = []
-        before = measured(subject, short)
+        before = measured(subject, short, first)
         suspicious = [kind for kind in before if abs(before[kind]) > PER_PAIR]
         if not suspicious:
             return f"linear up to t = {short[-1]}: {spoken(before)} per pair of tokens"
@@ -72,9 +75,13 @@ class CostClass(Gate):
         return f"promises no linear time; from t = 128 to 256 the work grows {ratio:.1f} times"
 
 
-def measured(subject: Subject, lengths: tuple[int, int, int]) -> dict[str, float]:
-    """The work and the memory per pair of tokens."""
-    counts = [work_of(subject, length, backward=True) for length in lengths]
+def measured(
+    subject: Subject,
+    lengths: tuple[int, int, int],
+    known: Mapping[int, tuple[Work, int]] = MappingProxyType({}),
+) -> dict[str, float]:
+    """The work and the memory per pair of tokens; lengths that are `known` are not run again."""
+    counts = [known.get(n) or work_of(subject, n, backward=True) for n in lengths]
     return {
         "work": per_pair(lengths, [work.total for work, _ in counts]),
         "memory": per_pair(lengths, [float(saved) for _, saved in counts]),

@@ -9,7 +9,7 @@ from palmette.gates._base import Gate, GateFailure, Subject, run
 from palmette.gates._features import fed
 from palmette.gates.gradient_reach import directions
 
-LENGTH = 100
+LENGTH = 64
 MATRICES, LARGEST = 100.0, 30.0
 VECTORS = 10.0
 INPUTS = 1000.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from palmette.gates._base import Gate, GateFailure, Subject
 from palmette.gates._count import forward_work
 
-LENGTH = 256
+LENGTH = 128
 LEAST, MOST = 0.3, 6.0
 
 
