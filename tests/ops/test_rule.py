@@ -2,12 +2,14 @@
 
 import random
 
+import jsonschema
 import pytest
 import torch
 from torch import Tensor
 
 import palmette
 from palmette.grammar import Sort, canonical, check, edit, graft, parse, sample, unparse
+from palmette.grammar.schema import from_json, json_schema, to_json
 from palmette.model import atlas
 from palmette.model.build import instantiate
 from palmette.model.fingerprint import fingerprint, twins
@@ -305,3 +307,14 @@ def test_an_energy_may_differentiate_a_rule_twice():
 def test_the_atlas_spells_the_delta_rule_as_the_function_that_deltanet_is():
     spelled, deltanet = (fingerprint(atlas.load(n)) for n in ("delta_rule_spelled", "deltanet"))
     assert twins(spelled, deltanet, tolerance=1e-5)
+
+
+def test_an_expression_is_json_under_the_language_s_schema():
+    root = palmette.parse(f"pre({GATED_DELTANET})").root
+    data = to_json(root)
+    assert from_json(data, LANGUAGE) == root
+    schema = json_schema(LANGUAGE, depth=7)
+    jsonschema.validate(data, schema)
+    data["core"]["op"]["update"]["key"] = {"node": "value"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, schema)
