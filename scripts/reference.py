@@ -61,7 +61,8 @@ def language() -> str:
             else:
                 choices = ", ".join(f"`{literal(choice)}`" for choice in spec.choices)
                 table.append(f"| {name} | {spec.meaning} | {choices} |")
-        pages.append("\n\n".join([*rows, "\n".join(table)]))
+        fields = ["\n".join(table)] if len(table) > 2 else []
+        pages.append("\n\n".join([*rows, *fields]))
     pages.append("# The atlas")
     for row in atlas.rows():
         told = "\n".join(atlas.comments(row.name))
