@@ -9,7 +9,7 @@ from palmette.grammar.types import Effect
 
 PREFIXES = {
     130: (*range(1, 8), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129),
-    300: (1, 150, 255, 256, 257),
+    320: (1, 150, 255, 256, 257),
 }
 TOLERANCE = 1e-4
 
