@@ -80,9 +80,9 @@ def links_after(
 ) -> tuple[Float[Tensor, "b n n"], Float[Tensor, "b n"]]:
     """The order in which slots were written, and which of them were written last."""
     later, earlier = where.unsqueeze(-1), where.unsqueeze(-2)
-    links = (1.0 - later - earlier) * links + later * last.unsqueeze(-2)
-    other = 1.0 - torch.eye(where.shape[-1], dtype=where.dtype, device=where.device)
-    return links * other, (1.0 - where.sum(-1, keepdim=True)) * last + where
+    links = links - (later + earlier) * links + later * last.unsqueeze(-2)
+    itself = torch.eye(where.shape[-1], dtype=torch.bool, device=where.device)
+    return links.masked_fill(itself, 0.0), last + where - where.sum(-1, keepdim=True) * last
 
 
 def followed(
