@@ -232,7 +232,7 @@ BEHAVIOURS = (
         margin=0.02,
         what="accuracy at the blanks of grids not seen in training",
         measure=accuracy,
-        tokens=1_000_000,
+        tokens=500_000,
         length=17,
         batch=32,
     ),
