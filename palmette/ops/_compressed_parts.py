@@ -126,9 +126,9 @@ class Selector(nn.Module):
         positions = torch.arange(first, first + x.shape[1], device=x.device)
         q = self.query(latent).unflatten(-1, (self.heads, self.size))
         q = turn_tail(q, positions, self.pool.rotated, self.pool.base)
-        matches = torch.relu(torch.einsum("bthk,bwk->bthw", q, entries))
-        scale = (self.size * self.heads) ** -0.5
-        scores: Tensor = torch.einsum("bthw,bth->btw", matches, self.weight(x) * scale)
+        matches = torch.relu(q.transpose(1, 2) @ entries.unsqueeze(1).mT)  # [b h t w]
+        weights = self.weight(x).mT.unsqueeze(-1) * (self.size * self.heads) ** -0.5
+        scores: Tensor = (matches * weights).sum(1)
         return scores
 
     def forward(

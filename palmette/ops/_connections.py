@@ -102,9 +102,11 @@ class SinkhornConnection(nn.Module):
         pre, post, *rest = (part * scale + base for part, base, scale in parts)
         mix = None
         if rest:
-            # Sums over the first dimensions run in vectors over tokens.
+            # Sums over the first dimensions run in vectors over tokens, also on the way back: a
+            # stack's gradient is a stack, while a permutation's would lie across memory.
             square = rest[0].movedim(-1, 0).unflatten(0, (n, n))
-            mix = sinkhorn(square.softmax(1) + EPSILON).movedim((0, 1), (-2, -1))
+            doubly = sinkhorn(square.softmax(1) + EPSILON)
+            mix = torch.stack(doubly.flatten(0, 1).unbind(), -1).view(*h.shape[:-2], n, n)
         return torch.sigmoid(pre) + EPSILON, mix, 2 * torch.sigmoid(post)
 
 

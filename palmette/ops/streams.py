@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -132,8 +133,13 @@ def written(
 ) -> Float[Tensor, "*bt n d"]:
     """The streams mixed, with the operator's output added to each as post says."""
     _, mix, post = weights
-    mixed = h if mix is None else mix.mT @ h
-    return mixed + post.unsqueeze(-1) * y.unsqueeze(-2)
+    added = post.unsqueeze(-1) * y.unsqueeze(-2)
+    if mix is None:
+        return h + added
+    if mix.ndim == 2:
+        return torch.einsum("ij,...id->...jd", mix, h) + added
+    # Laid out for small products: as it lies they would be copied one by one.
+    return mix.mT.contiguous() @ h + added
 
 
 def _connection(mix: str, width: int, streams: int, number: int) -> nn.Module:
