@@ -31,7 +31,7 @@ from palmette.model.build import build_at, instantiate
 from palmette.model.export import source
 from palmette.ops._base import Place, Primitive
 from palmette.ops._segments import unreached
-from palmette.ops._stream import State, advance, run
+from palmette.ops._stream import State, advance
 
 WIDTHS = (7, 12, 25)
 VOCABULARY = 19
@@ -89,7 +89,9 @@ class PrimitiveKit:
         A module that reads token ids gets the ids that the features stand for, so that whoever
         changes a token's features changes its id.
         """
-        return run(model, x, _ids(x)) if x.is_floating_point() else model(x)
+        reads_ids = x.is_floating_point() and getattr(model, "reads_ids", False)
+        outputs: Tensor = model(x, _ids(x)) if reads_ids else model(x)
+        return outputs
 
     def inputs(self, place: Place, length: int, rows: int = 2) -> Tensor:
         """Token ids for a model, else features of unit scale."""

@@ -55,6 +55,17 @@ class Scale(nn.Module):
             y = y * np.float32(1.0)
         return y
 
+    def init_state(self, batch):
+        return torch.zeros(batch)
+
+    def step(self, x, state):
+        if self.fault == "changes its state":
+            state += 1
+            return x * self.weight * state[:, None], state
+        if self.fault == "decodes something else":
+            return 2 * x * self.weight, state
+        return x * self.weight, state
+
 
 class Scaling(Primitive):
     """What the broken primitives share; each of them differs by one thing."""
@@ -176,6 +187,8 @@ FAULTS = [
     (kit.deterministic, faulty("dropout"), "another output in a second call"),
     (kit.deterministic, faulty("global generator"), "another output from the same seed"),
     (kit.batched, faulty("reads the batch"), "depends on the rest of its batch"),
+    (kit.streamed, faulty("changes its state"), "a step changes the state that it is given"),
+    (kit.streamed, faulty("decodes something else"), "decoding is off by"),
     (kit.exported, faulty("needs numpy"), "'np' is neither torch's nor"),
 ]
 
