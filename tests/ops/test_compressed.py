@@ -9,6 +9,7 @@ from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
 from palmette.model.build import instantiate
 from palmette.ops._base import Place
+from palmette.ops._compressed_cost import _mean_of_ended
 from palmette.ops._compressed_parts import divergence, turn_tail
 from palmette.ops.compressed import Compressed
 from palmette.ops.kernels.pooled_attention import ended_pools, shares_of_entries
@@ -248,3 +249,21 @@ def test_the_selector_learns_to_choose_what_is_attended_to():
         optimizer.step()
     assert before < 0.4
     assert found() > before + 0.2
+
+
+@pytest.mark.parametrize("pool", [4, 16])
+def test_the_cost_knows_how_many_entries_a_query_sees_on_average(pool):
+    for length in (1, 3, 4, 17, 63, 64, 100, 257):
+        ended = [(t + 1) // pool for t in range(length)]
+        assert _mean_of_ended(length, pool) == pytest.approx(sum(ended) / length)
+        few = [min(4, n) for n in ended]
+        assert _mean_of_ended(length, pool, 4) == pytest.approx(sum(few) / length)
+
+
+def test_choosing_entries_costs_decoding_less_and_training_more():
+    chosen, everything = (
+        Compressed(pool=4, top=top, index_heads=4).cost(PLACE, 4096) for top in (4, 0)
+    )
+    assert chosen.flops_forward < 0.5 * everything.flops_forward
+    assert chosen.flops_train > everything.flops_train
+    assert everything.flops_extra == 0
