@@ -19,26 +19,18 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
 from platformdirs import user_cache_path
 from pydantic import ValidationError
-from torch import nn
 
 import palmette
 from palmette.errors import UserError
-from palmette.gates import GATES, Subject, check, subject_of
+from palmette.gates import GATES
 from palmette.grammar.genome import Genome
 from palmette.grammar.types import Effect
-from palmette.model import parse
-from palmette.model.build import instantiate
-from palmette.model.stranger.conduct import watch
-from palmette.model.stranger.describe import describe
 from palmette.model.stranger.names import listed, parse_given
-from palmette.model.stranger.node import admit, node_class, strangers_of
-from palmette.model.stranger.source import Source, StrangerError
-from palmette.ops._base import Place
+from palmette.model.stranger.node import admit, strangers_of
+from palmette.model.stranger.source import Source
 from palmette.records import GateResult, Setting, Stranger
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY
@@ -47,7 +39,6 @@ from palmette.train.sandbox import Limits, run
 NAMED = re.compile(r"(?P<file>.*\.py)(:(?P<cls>\w+))?", re.DOTALL)
 LARGEST_BYTES = 2**20
 LIMITS = Limits(wall_seconds=120.0, cpu_seconds=120, memory_bytes=3 * 2**30)
-WIDTH, CONTEXT = 32, 2048  # of what the gates look at
 SHARED = ("batch", "determinism", "stateless")  # without these, scores mean nothing
 NODE = re.compile(r"\b[a-z]\w*_[0-9a-f]{8}(?=\()")  # a stranger's node in a text
 
@@ -61,35 +52,35 @@ def introduce(text: str, given: Sequence[str] = ()) -> Stranger:
     Raises `UserError` with everything that is wrong with the file.
     """
     source, cls = read(text)
-    path = _kept_at(source, cls, parse_given(given))
-    known = _read(path)
-    if known is None:
-        known = examine(text, given)
-        with suppress(OSError):  # it is looked at again the next time
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(known.model_dump_json(), encoding="utf-8")
-    return known
+    return _read(_kept_at(source, cls, parse_given(given))) or examine(text, given)
 
 
 def examine(text: str, given: Sequence[str] = (), gates: Sequence[str] | None = None) -> Stranger:
     """The same, looked at now, with the verdicts of these gates alone if any are named."""
     source, cls = read(text)
+    settings = parse_given(given)
     request = {
         "file": source.file,
         "text": source.text,
         "beside": sorted(source.beside),
         "cls": cls,
-        "given": parse_given(given),
+        "given": settings,
         "vocabulary": VOCABULARY,
         "gates": gates,
     }
-    answer = run("palmette.search.strangers:look", request, LIMITS)
+    answer = run("palmette.search.inspection:look", request, LIMITS)
     if answer.verdict is not None:
         raise UserError(f"{source.file}: {answer.verdict} ({answer.protection})")
     if answer.value["faults"]:
         raise UserError("\n".join(answer.value["faults"]))
-    found = answer.value["stranger"] | {"protection": answer.protection}
-    return Stranger.model_validate(found)
+    described = answer.value["stranger"] | {"protection": answer.protection}
+    found = Stranger.model_validate(described)
+    if gates is None:
+        path = _kept_at(source, cls, settings)
+        with suppress(OSError):  # it is looked at again the next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(found.model_dump_json(), encoding="utf-8")
+    return found
 
 
 def read(text: str) -> tuple[Source, str | None]:
@@ -122,50 +113,6 @@ def read(text: str) -> tuple[Source, str | None]:
     return Source(path.name, source, frozenset(beside)), named["cls"]
 
 
-def look(request: dict[str, Any]) -> dict[str, Any]:
-    """Inside: the file described and put through the gates; or everything that is wrong with it."""
-    torch.set_num_threads(1)
-    source = Source(request["file"], request["text"], frozenset(request["beside"]))
-    deeds = watch(source)
-    faults: Iterable[str] = ()
-    found = None
-    try:
-        found = describe(source, request["cls"], request["given"], request["vocabulary"])
-        results = check(subject(found), request["gates"])
-        found = found.model_copy(update={"gates": results})
-    except StrangerError as error:
-        faults = [fault for fault in error.faults if "PermissionError" not in fault or not deeds]
-    faults = [*deeds, *faults]
-    return {"faults": faults, "stranger": found.model_dump(mode="json") if found else None}
-
-
-def subject(stranger: Stranger) -> Subject:
-    """What the gates are put to: the class alone, at the least usual width. Inside alone."""
-    cls = node_class(stranger, run=True)
-    width = next(w for w in (*range(WIDTH, 4 * WIDTH), *stranger.only, 4096) if w in cls.widths)
-    place = Place(width, 1, 1.0, stranger.vocabulary, CONTEXT)
-    made = cls().plan(place)
-
-    def make() -> nn.Module:
-        before = torch.get_rng_state()
-        try:
-            torch.default_generator.manual_seed(0)
-            module: nn.Module = instantiate(made)
-        finally:
-            torch.set_rng_state(before)
-        return module
-
-    return Subject(
-        make=make,
-        takes=stranger.takes,
-        width=width,
-        vocabulary=stranger.vocabulary,
-        promises=frozenset({Effect.CAUSAL}),
-        context=CONTEXT,
-        parameters=cls().cost(place, 1).parameters,
-    )
-
-
 def check_genome(
     genome: Genome, gates: Sequence[str] | None = None
 ) -> tuple[tuple[GateResult, ...], str]:
@@ -174,19 +121,16 @@ def check_genome(
     Raises `UserError` if it could not be looked at.
     """
     strangers = [own.model_dump(mode="json") for own in strangers_of(genome)]
-    request = {"expression": genome.text, "strangers": strangers, "gates": gates}
-    answer = run("palmette.search.strangers:look_at_genome", request, LIMITS)
+    request = {
+        "expression": genome.text,
+        "strangers": strangers,
+        "gates": gates,
+        "vocabulary": VOCABULARY,
+    }
+    answer = run("palmette.search.inspection:look_at_genome", request, LIMITS)
     if answer.verdict is not None:
         raise UserError(f"{genome.text}: {answer.verdict} ({answer.protection})")
     return tuple(map(GateResult.model_validate, answer.value)), answer.protection
-
-
-def look_at_genome(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Inside: the gates over a genome."""
-    for own in request["strangers"]:
-        admit(Stranger.model_validate(own), run=True)
-    made = subject_of(parse(request["expression"]), 60_000, VOCABULARY)
-    return [result.model_dump(mode="json") for result in check(made, request["gates"])]
 
 
 def leaks(stranger: Stranger) -> list[GateResult]:

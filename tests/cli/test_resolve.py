@@ -51,8 +51,8 @@ def test_a_binary_genome_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["layer.py", "layer.py:Mixer", "a/b/layer.py"])
-def test_a_file_of_python_is_not_run(text: str) -> None:
-    with pytest.raises(UserError, match="follows with the gates; it is not in this version"):
+def test_a_file_of_python_has_to_be_there(text: str) -> None:
+    with pytest.raises(UserError, match=r"there is no file (a/b/)?layer\.py"):
         resolve(text, NOWHERE, None)
 
 
