@@ -13,7 +13,7 @@ def binding(genome: Genome, found: Fit) -> str | None:
     >>> import palmette
     >>> genome = palmette.parse("stack(pre(glu()))")
     >>> binding(genome, palmette.fit(genome, 200))[:57]
-    'its smallest size, width 1 and depth 1, has 267 parameter'
+    'its smallest size, width 1 and depth 1, has 264 parameter'
     """
     if found.fits:
         return None
