@@ -112,7 +112,7 @@ def test_another_gradient_would_be_noticed():
     wanted = functional_call(oracle, as_theirs(weights), (ids,)).logits
     model.core.calls = [(slow, True) for slow, _ in model.core.calls]
     assert_near("the values", model(ids), wanted, 1e-5)
-    with pytest.raises(AssertionError, match="the gradient in .* off by"):
+    with pytest.raises(AssertionError, match=r"the gradient in .* off by"):
         assert_parity(model(ids), wanted, weights)
 
 
