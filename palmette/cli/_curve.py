@@ -21,8 +21,12 @@ Curves = Mapping[str, Sequence[DecodePoint]]
 
 
 def print_curves(curves: Curves) -> None:
-    """State bytes and FLOPs per token of every genome, drawn and tabled; the first is compared."""
+    """State bytes and FLOPs per token of every genome, drawn and tabled; the first is compared.
+
+    A genome without a curve, one that cannot be decoded token by token, is left out.
+    """
     out = console()
+    curves = {name: points for name, points in curves.items() if points}
     for field, title in (
         ("state_bytes", "state while decoding, bytes against context length"),
         ("flops_token", "FLOPs of one more token against context length"),

@@ -34,8 +34,15 @@ def parts(genome: Genome, place: Place) -> tuple[PartRow, ...]:
 
 
 def _names(genome: Genome, place: Place) -> dict[object, str]:
-    """The name of the primitive by the class that its plan makes; leaves alone."""
-    leaves = [node for _, node in genome.root.walk() if not node.nodes()]
+    """The name of the primitive by the class that its plan makes; leaves alone.
+
+    A rule is a leaf: the terms of its expression are no modules.
+    """
+    leaves = [
+        node
+        for _, node in genome.root.walk()
+        if not node.sort.is_term and all(kid.sort.is_term for kid in node.nodes())
+    ]
     return {leaf.plan(place).cls: leaf.name for leaf in leaves if isinstance(leaf, Primitive)}
 
 

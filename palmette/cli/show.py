@@ -25,11 +25,14 @@ from palmette.cli._store import holding, scale_of
 from palmette.errors import UserError
 from palmette.explain.diagram import text_diagram
 from palmette.grammar.genome import Genome
+from palmette.grammar.node import effects
+from palmette.grammar.types import Effect
 from palmette.ladder.ranking import tree_rows
 from palmette.model import cost, fit
 from palmette.model.binding import binding
 from palmette.model.curve import decode_curve
-from palmette.records import LineageRow, ShowRow, TreeRow
+from palmette.ops._base import Place
+from palmette.records import DecodePoint, LineageRow, ShowRow, TreeRow
 from palmette.tasks import VOCABULARY
 
 LENGTH = 256  # of which the FLOPs are told, and the rows of learned positions
@@ -96,14 +99,19 @@ def show_row(
         flops_forward=cost(genome, place, LENGTH).flops_forward,
         length=LENGTH,
         state_bytes={length: cost(genome, place, length).state_bytes for length in LENGTHS},
-        decode=decode_curve(genome, place),
+        decode=_curve(genome, place),
         against={
-            name: decode_curve(other, fit(other, parameters, VOCABULARY, LENGTH).place)
+            name: _curve(other, fit(other, parameters, VOCABULARY, LENGTH).place)
             for name, other in against.items()
         },
         active=cost(genome, place, LENGTH).active,
         lineage=ancestors,
     )
+
+
+def _curve(genome: Genome, place: Place) -> tuple[DecodePoint, ...]:
+    """What decoding costs; empty for what cannot be decoded token by token."""
+    return decode_curve(genome, place) if Effect.STREAMABLE in effects(genome.root) else ()
 
 
 def lineage(genome: str, storage: str, campaign: str | None) -> tuple[LineageRow, ...]:
@@ -156,7 +164,10 @@ def _print(row: ShowRow) -> None:
         f"{row.vocabulary} ids; {number(row.flops_forward)} FLOPs a token at length {row.length}"
     )
     show_rows(row.parts, "table")
-    print_curves({row.name or row.genome[:8]: row.decode, **row.against})
+    if row.decode:
+        print_curves({row.name or row.genome[:8]: row.decode, **row.against})
+    else:
+        out.print("it reads its whole input at once: no state, no decoding token by token")
     if row.lineage:
         out.print("\n[bold]lineage[/]")
     for step in row.lineage:

@@ -35,7 +35,13 @@ KINDS = {"token mixer": "pal-token", "channel mixer": "pal-channel"}
 MERGES = {"add": "+", "mean": "mean", "gate": "gated sum", "concat": "concatenate, project"}
 MARGIN = 12
 NOTE = 34  # characters of a line on a plate
-USES_DEPTH = ("stack", "every", "repeat")  # what stands inside them runs its own pattern once
+# what stands inside these runs its own pattern once
+USES_DEPTH = ("stack", "every", "repeat", "streams")
+    "stack",
+    "every",
+    "repeat",
+    "streams",
+)  # what stands inside them runs its own pattern once
 
 
 def svg(genome: Genome, place: Place | None = None) -> str:
@@ -194,10 +200,23 @@ def _every(node: Node, place: Place | None) -> str:
     return f"{layers} layers in periods of {k}"
 
 
+def _streams(node: Node, place: Place | None) -> str:
+    return f"{node.knobs()['n']} residual streams, the pattern {_stack(node, place)}"
+
+
+def _hloop(node: Node, place: Place | None) -> str:
+    knobs = node.knobs()
+    slow, fast = knobs["slow_cycles"], knobs["fast_cycles"]
+    fast_net = "itself" if len(node.nodes()) == 1 else "the second net"
+    return f"{slow} times: {fast_net} {fast} times on z_L, then the first once on z_H"
+
+
 CAPTIONS: dict[str, Callable[[Node, Place | None], str]] = {
     "stack": _stack,
     "repeat": _repeat,
     "every": _every,
+    "streams": _streams,
+    "hloop": _hloop,
     "pre": lambda node, place: "x + op(norm(x))",
     "post": lambda node, place: "norm(x + op(x))",
     "sandwich": lambda node, place: "x + norm(op(norm(x)))",
