@@ -37,11 +37,6 @@ MARGIN = 12
 NOTE = 34  # characters of a line on a plate
 # what stands inside these runs its own pattern once
 USES_DEPTH = ("stack", "every", "repeat", "streams")
-    "stack",
-    "every",
-    "repeat",
-    "streams",
-)  # what stands inside them runs its own pattern once
 
 
 def svg(genome: Genome, place: Place | None = None) -> str:
