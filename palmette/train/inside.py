@@ -74,12 +74,13 @@ def limit(limits: dict[str, Any]) -> None:
         if value is None or not hasattr(resource, name):
             continue
         number = getattr(resource, name)
-        hard = resource.getrlimit(number)[1]
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
+        # The kernel warns with SIGXCPU at the soft limit, and kills at the hard one.
+        soft, hard = value, value + 1 if name == "RLIMIT_CPU" else value
+        given = resource.getrlimit(number)[1]
+        if given != resource.RLIM_INFINITY:
+            soft, hard = min(soft, given), min(hard, given)
         with suppress(ValueError, OSError):  # some systems know a limit and cannot set it
-            # The kernel warns with SIGXCPU at the soft limit, and kills at the hard one.
-            resource.setrlimit(number, (value, value + 1 if name == "RLIMIT_CPU" else value))
+            resource.setrlimit(number, (soft, hard))
 
 
 def own_tasks() -> int:
