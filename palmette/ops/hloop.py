@@ -219,9 +219,17 @@ class HierarchicalLoop(nn.Module):
         carry: tuple[Tensor, Tensor] | None,
         ids: Int[Tensor, "b t"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t d"]]:
-        """z_H and z_L after all cycles once more; None for the carry starts them."""
+        """z_H and z_L after all cycles once more; None for the carry starts them.
+
+        An input that enters only as the first z_H would be cut off from the gradient with it: it
+        then passes straight to the first z_H that is differentiated.
+        """
         slow, fast = self._begin(x) if carry is None else carry
+        cut = carry is not None
         for is_slow, tracked in self.calls:
+            if tracked and cut and not self.fixed:
+                slow, cut = slow + (x - x.detach()), False
+            cut = cut or (is_slow and not tracked)
             with torch.set_grad_enabled(tracked and torch.is_grad_enabled()):
                 if is_slow:
                     slow = unit_power(run(self.nets[0], slow + fast, ids))
