@@ -60,7 +60,8 @@ class Scale:
     least              how many found genomes the last rung gets in any case
     placebo_every      every so-manieth proposal is the root under another name and other seeds
     islands            parts of the population that breed apart
-    flops_limit        forward FLOPs a token at most, as a multiple of the costliest baseline's
+    flops_limit        forward FLOPs a token at most, as a multiple of the costliest one's
+                       among root and baselines
     """
 
     name: str

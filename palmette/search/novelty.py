@@ -18,16 +18,17 @@ from palmette.train.loop import one_thread
 class Screen:
     """The checks of one scale. Sizes are those of the scale's rungs with this vocabulary.
 
-    `reference_flops` is the forward FLOPs a token of the costliest human baseline.
+    `reference_flops` is the forward FLOPs a token of the costliest of the `references`:
+    the root and the human baselines.
     """
 
     def __init__(
-        self, scale: Scale, vocabulary: int, context: int, baselines: Sequence[Genome]
+        self, scale: Scale, vocabulary: int, context: int, references: Sequence[Genome]
     ) -> None:
         self.scale = scale
         self.vocabulary = vocabulary
         self.context = context
-        self.reference_flops = max(self.flops(genome) for genome in baselines)
+        self.reference_flops = max(self.flops(genome) for genome in references)
 
     def fit(self, genome: Genome, rung: int = 0) -> Fit:
         """The size of a genome at a rung."""

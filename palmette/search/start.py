@@ -149,8 +149,9 @@ def open_comparison(
 
 def screen_for(ground: Ground) -> Screen:
     """The checks that proposals of this campaign go through."""
-    baselines = [atlas.load(name) for name in ground.scale.baselines]
-    return Screen(ground.scale, VOCABULARY, ground.context, baselines)
+    # The root too: one that loops may cost more than all baselines, and so may its children.
+    references = [ground.root, *(atlas.load(name) for name in ground.scale.baselines)]
+    return Screen(ground.scale, VOCABULARY, ground.context, references)
 
 
 def schedule(campaign: Campaign, ground: Ground, budget: Budget, workers: int) -> Scheduler:

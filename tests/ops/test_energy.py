@@ -78,7 +78,7 @@ def test_below_an_energy_stands_only_what_weighs_candidates():
         palmette.parse("energy(stack(pre(lin())))")
     with pytest.raises(GenomeError, match="causal"):
         palmette.parse("energy(stack(pre(attn(mask='none'))))")
-    with pytest.raises(GenomeError, match="twice_differentiable|twice differentiable"):
+    with pytest.raises(GenomeError, match=r"twice_differentiable|twice differentiable"):
         palmette.parse("energy(stack(pre(mlp(activation='relu'))))")
 
 

@@ -56,7 +56,7 @@ def test_the_last_slow_call_is_differentiated_whatever_the_gradient(slow, fast):
 )
 def test_several_segments_stand_right_below_the_model_alone(outer):
     opened = outer if outer.endswith(",") else f"{outer}("
-    with pytest.raises(GenomeError, match="one_segment|one segment"):
+    with pytest.raises(GenomeError, match=r"one_segment|one segment"):
         palmette.parse(f"{opened} hloop(post(glu()), segments=4))")
     assert palmette.parse("lm(hloop(post(glu()), segments=4))")
 

@@ -8,6 +8,7 @@ from palmette.search import novelty
 from palmette.search.archive import Entry
 from palmette.search.novelty import Screen
 from palmette.search.scheduler import describe
+from palmette.search.start import Plan, prepare, screen_for
 from palmette.tasks import VOCABULARY
 
 
@@ -57,3 +58,15 @@ def test_a_genome_too_coarse_to_be_sized_does_not_fit(screen):
 def test_outputs_that_are_not_finite_are_refused(screen, monkeypatch):
     monkeypatch.setattr(novelty, "fingerprint_of", lambda genome: (float("nan"),) * 16)
     assert screen.reason_against(parse("stack(pre(attn()), pre(glu()))"), []) == "not finite"
+
+
+def test_what_is_affordable_goes_by_the_root_too():
+    """A root that loops costs more than all baselines; its children would all be too costly."""
+    root = "seq2seq(hloop(stack(post(attn()), post(glu())), slow_cycles=3, segments=4))"
+    ground = prepare(Plan(root=parse(root), suite="sudoku"))
+    screen = screen_for(ground)
+    assert screen.reference_flops == screen.flops(ground.root)
+    baselines = [screen.flops(atlas.load(name)) for name in ground.scale.baselines]
+    assert screen.reference_flops > 3 * max(baselines)
+    child = parse(root.replace("post(glu())", "post(mlp())"))
+    assert screen.reason_against(child, []) is None
