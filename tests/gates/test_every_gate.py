@@ -50,7 +50,8 @@ def raising():
     ],
 )
 def test_the_kit_can_fail(check, verdict, sentence):
-    gate = type("Broken", (Faulty,), {"verdict": staticmethod(verdict), "__doc__": "A gate."})
+    fields = {"verdict": staticmethod(verdict), "__doc__": "A gate.", "__module__": __name__}
+    gate = type("Broken", (Faulty,), fields)
     with pytest.raises(GateError, match=sentence):
         check(GateKit(gate, cheaters=[kit.layer()]))
 
