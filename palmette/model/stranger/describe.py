@@ -269,7 +269,10 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Runs the operator and counts it."""
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
+        if func.overloadpacket is torch.ops.aten.mkldnn_rnn_layer:  # unknown there: LSTM, fused
+            x, *weights = args[:3]
+            self.total += 2.0 * x.shape[:-1].numel() * sum(weight.numel() for weight in weights)
+        elif formula is not None:
             self.total += formula(*args, **(kwargs or {}), out_val=result)
         return result
 

@@ -27,6 +27,21 @@ def test_flops_are_counted_and_grow_with_the_length_as_the_layer_does():
         assert counted == pytest.approx(2 * (3 * width**2 + length * width), rel=1e-6)
 
 
+def test_what_runs_as_one_fused_operator_is_counted_too():
+    lstm = (
+        "from torch import nn\n\nclass Lstm(nn.LSTM):\n"
+        "    def __init__(self, input_size, hidden_size):\n"
+        "        super().__init__(input_size, hidden_size, batch_first=True)\n"
+    )
+    attention = layer(
+        body="self.map = nn.Linear(d_model, d_model)",
+        forward="nn.functional.scaled_dot_product_attention(x, x, self.map(x), is_causal=True)",
+    )
+    assert float(value(described(lstm).flops_forward, 64, 1, 128)) == 2 * 2 * 4 * 64**2
+    counted = float(value(described(attention).flops_forward, 64, 1, 128))
+    assert counted == 2 * 64**2 + 2 * 2 * 64 * 128  # the whole square, as torch counts it
+
+
 def test_a_model_is_counted_by_width_depth_and_context():
     found = described(text("gpt"))
     assert (found.takes, found.multiple, found.cls) == ("ids", 12, "GPT")
