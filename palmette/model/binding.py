@@ -27,9 +27,9 @@ def binding(genome: Genome, found: Fit) -> str | None:
     if least > found.wanted:
         trunk = sum(part.cost(smallest, 1).parameters for part in genome.root.nodes())
         return (
-            f"its smallest size, width {smallest.width} and depth 1, has {least:,} parameters, more "
-            f"than the {found.wanted:,} asked for; {least - trunk:,} of them stand around the trunk, in "
-            "the embedding above all; ask for more parameters or for fewer token ids"
+            f"its smallest size, width {smallest.width} and depth 1, has {least:,} parameters, "
+            f"more than the {found.wanted:,} asked for; {least - trunk:,} of them stand around the "
+            "trunk, in the embedding above all; ask for more parameters or for fewer token ids"
         )
     here, depth = found.place.width, found.place.depth
     near = [
@@ -49,6 +49,6 @@ def binding(genome: Genome, found: Fit) -> str | None:
             f"{HIDDEN[1]:g} of the usual, reach only {ends[0]:,} to {ends[1]:,}"
         )
     return (
-        f"one step of width is too large for {100 * TOLERANCE:g} %: {found.parameters:,} parameters "
-        f"at width {here} and depth {depth}{steps}, {rest}"
+        f"one step of width is too large for {100 * TOLERANCE:g} %: {found.parameters:,} "
+        f"parameters at width {here} and depth {depth}{steps}, {rest}"
     )

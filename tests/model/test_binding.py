@@ -26,6 +26,6 @@ def test_steps_of_width_without_a_channel_mixer():
 def test_steps_of_width_beyond_what_hidden_widths_can_do():
     text = "every(6, seq(pre(lin(heads=8)), pre(glu(ratio=1))), pre(lin(heads=8, value_ratio=2)))"
     said = next(
-        one for one in (told(text, size) for size in range(3000, 9000, 250)) if "fits" != one
+        one for one in (told(text, size) for size in range(3000, 9000, 250)) if one != "fits"
     )
     assert "kept between 0.8 and 1.25 of the usual, reach only" in said
