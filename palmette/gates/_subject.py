@@ -21,16 +21,18 @@ def subject_of(
     vocabulary: int = VOCABULARY,
     context: int = CONTEXT,
     trained: Trained | str = "no trained weights of it are kept",
+    width: int = WIDTH,
+    depth: int = DEPTH,
 ) -> Subject:
-    """The genome at width 32 and depth 2, or at the size that has about `parameters` parameters.
+    """The genome at this width and depth, or at the size that has about `parameters` parameters.
 
     Promises and closed forms hold at every size, so a small one finds out what breaks them.
 
     >>> import palmette
     >>> subject_of(palmette.parse("stack(pre(glu()))")).parameters
-    17504
+    17440
     """
-    place = Place(width=WIDTH, depth=DEPTH, hidden=1.0, vocabulary=vocabulary, context=context)
+    place = Place(width=width, depth=depth, hidden=1.0, vocabulary=vocabulary, context=context)
     if parameters is not None:
         place = fit(genome, parameters, vocabulary, context).place
     with torch.device("meta"):
