@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -52,6 +52,7 @@ class Subject:
     genome, place  of what the language has built: then its exported file is checked too
     trained        a finished trial of it: then the canary sings; or else why there is none
     unreached      names of parameters that are declared to get no gradient
+    double         whether weights and features are in fp64
     """
 
     make: Callable[[], nn.Module]
@@ -67,6 +68,11 @@ class Subject:
     place: Place | None = None
     trained: Trained | str = "no trained weights of it are kept"
     unreached: frozenset[str] = frozenset()
+    double: bool = False
+
+    def in_double(self) -> Subject:
+        """The same subject in fp64, weights and features."""
+        return replace(self, make=lambda: self.make().double(), double=True)
 
     def fresh(self, *, training: bool = False, shaken: bool = False) -> nn.Module:
         """A new module. `shaken` moves every weight, so that what starts at zero takes part."""
@@ -81,7 +87,8 @@ class Subject:
         generator = torch.Generator().manual_seed(1000 * seed + length)
         if self.takes == "ids":
             return torch.randint(self.vocabulary, (rows, length), generator=generator)
-        return torch.randn(rows, length, self.width, generator=generator)
+        features = torch.randn(rows, length, self.width, generator=generator)
+        return features.double() if self.double else features
 
 
 class Gate(ABC):
@@ -93,6 +100,7 @@ class Gate(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[Effects] = frozenset()  # the promises without which it does not apply
+    rounds: ClassVar[bool] = False  # compares two orders of summing: judged again in fp64
 
     @classmethod
     def summary(cls) -> str:

@@ -21,6 +21,7 @@ class Batch(Gate):
     """
 
     name = "batch"
+    rounds = True
 
     @torch.no_grad()
     def check(self, subject: Subject) -> str:

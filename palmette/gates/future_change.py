@@ -31,6 +31,7 @@ class FutureChange(Gate):
     """
 
     name = "future_change"
+    rounds = True
     needs = frozenset({Effect.CAUSAL})
 
     def check(self, subject: Subject) -> str:

@@ -24,6 +24,7 @@ class FutureGradient(Gate):
     """
 
     name = "future_gradient"
+    rounds = True
     needs = frozenset({Effect.CAUSAL})
 
     def check(self, subject: Subject) -> str:

@@ -23,6 +23,7 @@ class Prefix(Gate):
     """
 
     name = "prefix"
+    rounds = True
     needs = frozenset({Effect.CAUSAL})
 
     @torch.no_grad()

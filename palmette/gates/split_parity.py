@@ -23,6 +23,7 @@ class SplitParity(Gate):
     """
 
     name = "split_parity"
+    rounds = True
     needs = frozenset({Effect.STREAMABLE})
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from palmette.ops._norm import RmsNorm
+from palmette.ops._pairs import turned_pairs
 from palmette.ops._stream import State
 from palmette.ops.kernels.pooled_attention import highest, marked, pooled
 
@@ -32,11 +33,8 @@ def turn_tail(
         return x
     places = torch.arange(0, size, 2, device=x.device, dtype=torch.float) / size
     angle = positions[:, None, None] * (1.0 / base**places)
-    turn = torch.polar(torch.ones_like(angle), -angle if back else angle)
-    tail = torch.clone(x[..., -size:].float(), memory_format=torch.contiguous_format)
-    pairs = tail.view(*x.shape[:-1], size // 2, 2)
-    turned = torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
-    return torch.cat((x[..., :-size], turned.to(x.dtype)), -1)
+    turned = turned_pairs(x[..., -size:], -angle if back else angle)
+    return torch.cat((x[..., :-size], turned), -1)
 
 
 class Pool(nn.Module):

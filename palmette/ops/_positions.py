@@ -6,24 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from palmette.ops._pairs import turned_pairs
+
 
 def rotate_by_position(x: Float[Tensor, "b t h k"], first: int = 0) -> Float[Tensor, "b t h k"]:
     """Rotary positions (RoPE, arXiv 2104.09864): features 2i and 2i + 1 turn by t 10000^(-2i/k).
 
     Time begins at `first`. Turned queries and keys have dot products that depend on their distance
-    alone. The last feature of an odd head size stays as it is, and k is one less. Written with
-    complex numbers: on a CPU that takes about a third of the time of products with sines and
-    cosines.
+    alone. The last feature of an odd head size stays as it is, and k is one less.
     """
     pairs = x.shape[-1] // 2
     if not pairs:
         return x
     frequency = 10000.0 ** (-torch.arange(pairs, device=x.device) / pairs)
     angle = torch.arange(first, first + x.shape[1], device=x.device)[:, None, None] * frequency
-    turned = x[..., : 2 * pairs].contiguous().view(*x.shape[:-1], pairs, 2)
-    turned = turned.to(torch.promote_types(x.dtype, torch.float32))  # no complex bf16 is there
-    turn = torch.polar(torch.ones_like(angle), angle)
-    turned = torch.view_as_real(torch.view_as_complex(turned) * turn).flatten(-2).to(x.dtype)
+    turned = turned_pairs(x[..., : 2 * pairs], angle)
     return torch.cat((turned, x[..., 2 * pairs :]), -1) if x.shape[-1] % 2 else turned
 
 
