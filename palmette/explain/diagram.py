@@ -96,10 +96,11 @@ def _drawn(node: Node, place: Place | None) -> Box:
 
 def _model(node: Node, place: Place | None) -> Box:
     trunk = [_drawn(kid, place) for kid in node.nodes()]
-    if node.name != "lm":
-        notes = _notes(node)
-        return column([plate(node.name, notes, title=node.summary()), *trunk, terminal("output")])
     knobs = node.knobs()
+    if "tie" not in knobs:  # no model of the common frame: what it does stands in its summary
+        own = plate(node.name, _notes(node), title=node.summary())
+        return column([terminal("ids"), own, *trunk, terminal("logits")])
+    pooled = [pill(f"{knobs['pool']} over positions")] if "pool" in knobs else []
     vocabulary = f" of {place.vocabulary} ids" if place else ""
     learned = ["+ learned positions"] if knobs.get("positions") == "learned" else []
     width = [f"width {place.width}"] if place else []
@@ -110,6 +111,7 @@ def _model(node: Node, place: Place | None) -> Box:
             terminal("ids"),
             plate("embedding", [*width, *learned], title=f"a vector for each{vocabulary}"),
             *trunk,
+            *pooled,
             pill(f"{knobs.get('norm', '')} norm".strip()),
             plate("head", [tied, *similarity], title="one logit for each id"),
             terminal("logits"),
