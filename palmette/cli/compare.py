@@ -19,6 +19,7 @@ from palmette.search.book import Book
 from palmette.search.comparison import Comparison, compare_rows, comparison_name, duel, failures
 from palmette.search.grow import Update
 from palmette.search.grow import grow as run
+from palmette.search.misfits import misfits
 from palmette.search.start import Plan, open_comparison, prepare
 from palmette.store import Campaign, Store
 from palmette.train.pool import Pool
@@ -64,6 +65,9 @@ def compare(
     ground = prepare(plan, ladder)
     count = workers or len(processors())
     console = Console(stderr=True)
+    pairs = [(one.genome, one.name) for one in named]
+    for sentence in misfits(pairs, ground.scale, ground.context):
+        console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
         stored = open_comparison(store, ground, [(one.genome, one.name) for one in named])
         with stored.lease("compare") as lease:

@@ -22,6 +22,7 @@ from palmette.records import StoredTrial
 from palmette.report import write_report
 from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
+from palmette.search.misfits import misfits
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.search.winner import export_best
 from palmette.store import Store
@@ -87,6 +88,8 @@ def grow(
     ground = prepare(plan)
     if ground.corpus is not None:
         console.print(_described(ground.corpus), highlight=False)
+    for sentence in misfits([(ground.root, ground.config.root_name)], ground.scale, ground.context):
+        console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
         stored = open_campaign(store, ground)
         with stored.lease("grow") as lease:
