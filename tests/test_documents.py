@@ -41,10 +41,11 @@ def test_the_readmes_commands_and_files_are_there():
 
 
 def test_the_readmes_genomes_parse(tmp_path):
-    genomes = re.findall(r"`(stack\(.*?)`|\"((?:stack|every)\(.*?)\"", README)
+    wanted = r"`(stack\(.*?)`|\"((?:stack|every)\(.*?)\"|^(lm\(.*\))(?:  |$)"
+    genomes = ["".join(found) for found in re.findall(wanted, README, re.MULTILINE)]
     assert len(genomes) >= 3
-    for first, second in genomes:
-        resolve(first or second, f"sqlite:///{tmp_path / 'none.db'}", None)
+    for genome in genomes:
+        resolve(genome, f"sqlite:///{tmp_path / 'none.db'}", None)
 
 
 def test_the_page_on_the_language_is_what_the_registries_say():
