@@ -175,8 +175,7 @@ BEHAVIOURS = (
         margin=0.1,
         what="accuracy on prefixes of 25 to 64 factors, trained on at most 24",
         measure=bucket(64),
-        tokens=3_000_000,
-        rates=(0.002, 0.005),
+        tokens=1_500_000,
     ),
     Behaviour(
         name="window",
