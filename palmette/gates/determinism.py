@@ -25,6 +25,7 @@ class Determinism(Gate):
     """
 
     name = "determinism"
+    rounds = True
 
     def check(self, subject: Subject) -> str:
         """What was compared."""
