@@ -139,3 +139,12 @@ def test_flops_of_training_are_those_that_torch_counts(nets, knobs):
         for segment in model.segments(ids_of(rows=1)):
             segment.logits.square().sum().backward()
     assert price.flops_train == pytest.approx(counter.get_total_flops() / 63, rel=0.1)
+
+
+@pytest.mark.parametrize("gradient", ["one", "last", "tail", "all"])
+def test_an_input_that_enters_once_has_a_gradient_whatever_is_cut(gradient: str) -> None:
+    text = f"seq(pre(mlp()), hloop(pre(attn()), start='input', gradient='{gradient}'))"
+    model = palmette.build(text, params=20_000, vocab_size=64, seed=0)
+    model(torch.arange(40).view(1, 40)).square().sum().backward()
+    slopes = {name: p.grad for name, p in model.named_parameters()}
+    assert all(slope is not None and slope.any() for slope in slopes.values())
