@@ -16,6 +16,7 @@ FLOORS = (
     {"train"},
     {"gates"},
     {"ladder"},
+    {"designer"},
     {"search"},
     {"law"},
     {"audit", "explain"},

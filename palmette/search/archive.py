@@ -10,7 +10,7 @@ from functools import cached_property
 
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
-from palmette.records import Candidate, Prediction
+from palmette.records import Candidate, Prediction, Thought
 
 PRIOR_DEVIATION = 0.02  # of a change in score, before any edit has been seen
 PRIOR_WEIGHT = 2.0  # in observations
@@ -38,6 +38,7 @@ class Archive:
     language: Language
     islands: int
     capacity: int = 8
+    thoughts: tuple[Thought, ...] = ()  # of designers, in the order in which they ended
 
     @cached_property
     def root(self) -> Entry:

@@ -21,7 +21,7 @@ from palmette.search.archive import Archive, Entry
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.novelty import Screen, fingerprint_of
-from palmette.search.proposers import Proposal, Proposer
+from palmette.search.proposers import Proposal, Proposer, Turn
 from palmette.search.timing import CLOSING_SECONDS, Timing
 
 DRAWS = 100  # of a proposal, before the language counts as exhausted
@@ -175,7 +175,7 @@ class Scheduler:
         rejected: Counter[str] = Counter()
         for draw in range(DRAWS):
             rng = random.Random(f"{self.book.setting.seed}/{number}/{draw}")
-            proposal = proposer.ask(archive, island, rng)
+            proposal = proposer.ask(archive, Turn(island, rng, number))
             reason = self.screen.reason_against(proposal.genome, archive.entries)
             if reason is None:
                 return self._candidate(proposal, number, island, proposer.name), rejected

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from palmette.designer.session import Studio
 from palmette.grammar.canonical import canonical
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
@@ -21,15 +22,18 @@ from palmette.model.atlas import load, root
 from palmette.ops import language
 from palmette.records import Candidate
 from palmette.search.archive import Archive, Entry
-from palmette.search.proposers import Proposal, Proposer
+from palmette.search.proposers import Proposal, Proposer, Turn
 
 
 class ProposerKit:
     """The contract of one proposer class; each method that starts with `check_` asserts a part."""
 
-    def __init__(self, proposer: type[Proposer], draws: int = 25) -> None:
+    def __init__(
+        self, proposer: type[Proposer], draws: int = 25, studio: Studio | None = None
+    ) -> None:
         self.proposer = proposer
         self.draws = draws
+        self.studio = studio  # of a proposer that thinks
 
     @classmethod
     def checks(cls) -> list[str]:
@@ -83,9 +87,9 @@ class ProposerKit:
         assert len(self._proposals(replace(known, entries=unscored))) == self.draws
 
     def _proposals(self, known: Archive) -> list[Proposal]:
-        proposer = self.proposer()
+        proposer = self.proposer.make(self.studio)
         return [
-            proposer.ask(known, number % known.islands, random.Random(number))
+            proposer.ask(known, Turn(number % known.islands, random.Random(number), number))
             for number in range(self.draws)
         ]
 

@@ -3,15 +3,21 @@
 A proposer keeps no state of its own. `ask` sees the archive, which holds every result so far, and
 draws from a generator that belongs to the number of the proposal; so a campaign that was killed
 goes on exactly where it was, and telling a proposer of a result is adding it to the archive.
+
+A proposer that thinks asks language models, which takes as long as it takes: its `ask` runs in a
+thread of its own while the campaign goes on.
 """
 
 from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from palmette.designer.session import Studio
+from palmette.errors import PalmetteError, UserError
 from palmette.grammar.genome import Genome
 from palmette.records import Prediction
 from palmette.search.archive import Archive
@@ -33,14 +39,49 @@ class Proposal:
     prediction: Prediction | None
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One call of a proposer: for proposal `number` on an island, with a generator of its own.
+
+    `reason_against` says why a genome would get no trial, or None. Nobody has to ask it: the
+    campaign does, and asks a proposer that does not think again.
+    """
+
+    island: int
+    rng: random.Random
+    number: int = 0
+    reason_against: Callable[[Genome], str | None] = lambda genome: None
+
+
+class NoProposalError(PalmetteError):
+    """A proposer has nothing to propose this time. `lasting` if it will not have any more."""
+
+    def __init__(self, told: str, lasting: bool = False) -> None:
+        self.lasting = lasting
+        super().__init__(told)
+
+
 class Proposer(ABC):
     """Makes genomes from what a campaign has learned. One concrete class a file."""
 
     name: ClassVar[str]
+    thinks: ClassVar[bool] = False  # asks language models
+
+    @classmethod
+    def make(cls, studio: Studio | None) -> Self:
+        """The proposer; one that thinks needs the studio that designers work in.
+
+        Raises `UserError` if it is missing.
+        """
+        if not cls.thinks:
+            return cls()
+        if studio is None:
+            raise UserError(f"the proposer {cls.name} asks a language model, and none was named")
+        return cls(studio)  # type: ignore[call-arg]
 
     @abstractmethod
-    def ask(self, archive: Archive, island: int, rng: random.Random) -> Proposal:
-        """The next genome for an island. The campaign asks again if it is not new."""
+    def ask(self, archive: Archive, turn: Turn) -> Proposal:
+        """The next genome for the turn's island. Raises `NoProposalError`."""
 
     @classmethod
     def summary(cls) -> str:

@@ -12,7 +12,7 @@ import random
 from palmette.grammar.edit import Edited, Kind, edit, graft
 from palmette.grammar.genome import Genome
 from palmette.search.archive import Archive, Entry
-from palmette.search.proposers._base import Proposal, Proposer
+from palmette.search.proposers._base import Proposal, Proposer, Turn
 
 TOURNAMENT = 3
 GRAFT_SHARE = 0.2
@@ -26,8 +26,9 @@ class Evolution(Proposer):
 
     name = "evolution"
 
-    def ask(self, archive: Archive, island: int, rng: random.Random) -> Proposal:
+    def ask(self, archive: Archive, turn: Turn) -> Proposal:
         """A child of this island: an edited or grafted tournament winner."""
+        island, rng = turn.island, turn.rng
         parent = archive.tournament(archive.living(island), TOURNAMENT, rng)
         donor = self._donor(archive, island, rng)
         edited = None

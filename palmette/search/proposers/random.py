@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 from palmette.grammar.sample import sample_genome
 from palmette.search.archive import Archive
-from palmette.search.proposers._base import Proposal, Proposer
+from palmette.search.proposers._base import Proposal, Proposer, Turn
 
 
 class Random(Proposer):
@@ -14,10 +12,10 @@ class Random(Proposer):
 
     name = "random"
 
-    def ask(self, archive: Archive, island: int, rng: random.Random) -> Proposal:
+    def ask(self, archive: Archive, turn: Turn) -> Proposal:
         """A fresh sample. It hangs below the root in the tree, but nothing of the root is in it."""
         model = type(archive.root.genome.root)
-        genome = sample_genome(archive.language, rng, model=model)
+        genome = sample_genome(archive.language, turn.rng, model=model)
         return Proposal(
             genome=genome,
             parents=(archive.root.candidate.genome,),

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from palmette.model import parse
-from palmette.search.proposers import Proposal, Proposer, proposers
+from palmette.search.proposers import Proposal, Proposer, Turn, proposers
 from palmette.testing.proposer_kit import ProposerKit
 
 
@@ -19,7 +19,7 @@ class Forgetful(Proposer):
     name = "forgetful"
     asked = 0
 
-    def ask(self, archive, island, rng):
+    def ask(self, archive, turn):
         Forgetful.asked += 1
         width = Forgetful.asked % 3 + 2
         genome = parse(f"repeat({width}, pre(mlp()))")
@@ -38,7 +38,7 @@ def test_evolution_edits_the_islands_own_members_and_grafts_from_others():
     known = archive(members=30)
     kinds = set()
     for number in range(60):
-        proposal = proposers["evolution"]().ask(known, 1, random.Random(number))
+        proposal = proposers["evolution"]().ask(known, Turn(1, random.Random(number)))
         own = {e.candidate.genome for e in known.living(1)}
         assert proposal.parents[0] in own
         kinds.add(proposal.edit)

@@ -6,10 +6,10 @@ from itertools import combinations
 import pytest
 
 import palmette
+from palmette.designer.knowledge import TAGS, CardError, cards, read_card, retrieve, words
 from palmette.errors import GenomeError
 from palmette.grammar.syntax import parse
 from palmette.grammar.types import Sort
-from palmette.search.knowledge import TAGS, CardError, cards, read_card, retrieve, words
 
 QUESTIONS = (
     (
