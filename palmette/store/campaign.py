@@ -23,23 +23,22 @@ from sqlalchemy.orm import InstrumentedAttribute
 from palmette.errors import PalmetteError, StorageError
 from palmette.records import (
     Attempt,
-    AttemptOutcome,
     CampaignConfig,
     CampaignState,
     Candidate,
     Event,
     StoredTrial,
     Stranger,
+    Thought,
     TrialResult,
     TrialSpec,
     TrialState,
 )
-from palmette.store import candidates
+from palmette.store import attempts, candidates, thoughts
 from palmette.store.database import Database
 from palmette.store.lease import Holder, Lease, holder
-from palmette.store.rows import record
+from palmette.store.rows import record, storable
 from palmette.store.schema import (
-    AttemptTable,
     CampaignTable,
     EventTable,
     StrangerTable,
@@ -107,6 +106,29 @@ class Campaign:
             texts = connection.scalars(mine.order_by(StrangerTable.name)).all()
         return [record(Stranger, text) for text in texts]
 
+    # --- what designers thought ---
+
+    def add_thought(self, thought: Thought, prompt: str | None) -> None:
+        """Adds a designer's step at the end, with the text of its prompt where it has one.
+
+        A text is kept once under the thought's `prompt`, its hash. What no database takes (a NUL,
+        half a surrogate pair) is kept as its escape.
+        """
+        with self._writing() as connection:
+            thoughts.add(connection, self._id, thought, prompt)
+
+    def thoughts(self) -> list[Thought]:
+        """All thoughts, in the order in which they were added; those of a proposal that came to
+        nothing, too.
+        """
+        with self._database.reading() as connection:
+            return thoughts.read(connection, self._id)
+
+    def prompt(self, digest: str) -> str | None:
+        """The text that `Thought.prompt` stands for, or None if it was not kept."""
+        with self._database.reading() as connection:
+            return thoughts.prompt_text(connection, self._id, digest)
+
     # --- trials ---
 
     def queue(self, spec: TrialSpec) -> StoredTrial:
@@ -129,23 +151,8 @@ class Campaign:
 
     def attempts(self, trial: int) -> list[Attempt]:
         """The attempts at one trial, first to last."""
-        mine = (
-            select(AttemptTable)
-            .where(AttemptTable.campaign_id == self._id, AttemptTable.trial == trial)
-            .order_by(AttemptTable.number)
-        )
         with self._database.reading() as connection:
-            rows = connection.execute(mine).all()
-        return [
-            Attempt(
-                attempt=row.number,
-                outcome=row.outcome,
-                reason=row.reason,
-                started_seconds=row.started_seconds,
-                ended_seconds=row.ended_seconds,
-            )
-            for row in rows
-        ]
+            return attempts.read(connection, self._id, trial)
 
     def start(self, trial: int, seconds: float) -> None:
         """queued -> running, with a new attempt."""
@@ -161,36 +168,28 @@ class Campaign:
                 started_seconds=seconds,
                 ended_seconds=None,
             )
-            connection.execute(
-                insert(AttemptTable).values(
-                    campaign_id=self._id,
-                    trial=trial,
-                    number=number,
-                    outcome="running",
-                    started_seconds=seconds,
-                )
-            )
+            attempts.begin(connection, self._id, trial, number, seconds)
 
     def finish(self, trial: int, result: TrialResult, seconds: float) -> None:
         """running -> done, with what it measured."""
         with self._writing() as connection:
             text = result.model_dump_json()
             self._move(connection, trial, "running", "done", result=text, ended_seconds=seconds)
-            self._close_attempt(connection, trial, "done", None, seconds)
+            attempts.end(connection, self._id, trial, "done", None, seconds)
 
     def fail(self, trial: int, reason: str, seconds: float) -> None:
         """running -> failed, for a reason of the trial's own; it is not tried again."""
-        reason = _storable(reason)
+        reason = storable(reason)
         with self._writing() as connection:
             self._move(connection, trial, "running", "failed", reason=reason, ended_seconds=seconds)
-            self._close_attempt(connection, trial, "failed", reason, seconds)
+            attempts.end(connection, self._id, trial, "failed", reason, seconds)
 
     def lose(self, trial: int, reason: str, seconds: float, retry: bool) -> None:
         """running -> queued (with `retry`) or failed: the worker was lost, not the trial wrong."""
-        reason, after = _storable(reason), "queued" if retry else "failed"
+        reason, after = storable(reason), "queued" if retry else "failed"
         with self._writing() as connection:
             self._move(connection, trial, "running", after, reason=reason, ended_seconds=seconds)
-            self._close_attempt(connection, trial, "lost", reason, seconds)
+            attempts.end(connection, self._id, trial, "lost", reason, seconds)
 
     def requeue_running(self) -> list[int]:
         """After a crash of `grow`: every running trial is queued again; returns their numbers.
@@ -327,7 +326,7 @@ class Campaign:
             seconds = max(started, self._own(connection, CampaignTable.elapsed_seconds))
             values = {"reason": LOST_WITH_GROW, "ended_seconds": seconds}
             self._move(connection, number, "running", "queued", **values)
-            self._close_attempt(connection, number, "lost", LOST_WITH_GROW, seconds)
+            attempts.end(connection, self._id, number, "lost", LOST_WITH_GROW, seconds)
         return numbers
 
     def _trial(self, connection: Connection, trial: int) -> StoredTrial:
@@ -348,28 +347,14 @@ class Campaign:
             state = self._trial(connection, trial).state
             raise PalmetteError(f"trial {trial} is {state}; only a {before} one becomes {after}")
 
-    def _close_attempt(
-        self,
-        connection: Connection,
-        trial: int,
-        outcome: AttemptOutcome,
-        reason: str | None,
-        seconds: float,
-    ) -> None:
-        last = update(AttemptTable).where(
-            AttemptTable.campaign_id == self._id,
-            AttemptTable.trial == trial,
-            AttemptTable.outcome == "running",
-        )
-        connection.execute(last.values(outcome=outcome, reason=reason, ended_seconds=seconds))
-
     def _add_event(self, connection: Connection, event: Event) -> None:
+        kept = event.model_copy(update={"detail": storable(event.detail)})
         connection.execute(
             insert(EventTable).values(
                 campaign_id=self._id,
                 seconds=event.seconds,
                 kind=event.kind,
-                detail=json.dumps(event.model_dump(mode="json")["detail"]),
+                detail=json.dumps(kept.model_dump(mode="json")["detail"]),
             )
         )
 
@@ -408,8 +393,3 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _storable(text: str) -> str:
-    """Without what no database takes: a worker's last words may hold any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from palmette.errors import PalmetteError
 from palmette.records import Candidate, Prediction
-from palmette.store.rows import record
+from palmette.store.rows import record, storable
 from palmette.store.schema import EdgeTable, GenomeTable
 
 ORIGIN = {"role", "name", "proposal", "proposer", "island", "parents", "edit"}
@@ -47,8 +47,8 @@ def add(connection: Connection, campaign_id: int, candidate: Candidate) -> None:
         "child": candidate.genome,
         "replica": candidate.replica,
         "edit": candidate.edit,
-        "edit_text": candidate.edit_text,
-        "motivation": candidate.motivation,
+        "edit_text": storable(candidate.edit_text),
+        "motivation": storable(candidate.motivation),
         "prediction": candidate.prediction and candidate.prediction.model_dump_json(),
         "proposer": candidate.proposer,
     }

@@ -1,8 +1,8 @@
-"""Whole records out of a column of JSON text."""
+"""Whole records out of a column of JSON text, and texts that any database takes."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -36,3 +36,20 @@ def record(kind: type[R], text: str) -> R:
             f"{', '.join(faults[:SHOWN])}{more}; it is damaged or another version's: use the "
             "palmette that wrote it, or name another store with --storage"
         ) from error
+
+
+def storable(value: Any) -> Any:
+    """A text, or data of texts, without what no database takes; all else as it is.
+
+    A worker's last words, or a model's, may hold any bytes.
+
+    >>> storable({"said": ("diverged: \\0", 3)})
+    {'said': ('diverged: \\\\0', 3)}
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    if isinstance(value, dict):
+        return {storable(key): storable(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(storable, value))
+    return value

@@ -8,6 +8,8 @@
     attempt    each time that a trial was begun
     event      what happened, in order
     stranger   the users' files that genomes have parts of, with their text
+    thought    each step of a designer: who was asked, what came of it, what it cost
+    prompt     the texts that designers were given, by the hash that a thought names
     lease      who grows the campaign right now
 
 Whole records (a trial's spec and result, a prediction) are JSON text, written and read by pydantic:
@@ -173,6 +175,41 @@ class StrangerTable(Table):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     record: Mapped[str] = mapped_column(Text)  # records.Stranger
+
+
+class ThoughtTable(Table):
+    """A designer's step. `number` counts from 1 in the order in which they ended; the candidate
+    that came of it has its `proposal`. `prompt` names a row of `prompt` if its text was kept.
+    """
+
+    __tablename__ = "thought"
+    __table_args__ = (Index(None, "campaign_id", "proposal"),)
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    proposal: Mapped[int] = mapped_column(Integer)
+    proposer: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(Integer)
+    model: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str | None] = mapped_column(HASH)
+    outcome: Mapped[str] = mapped_column(String(16))  # records.ThoughtOutcome
+    origin: Mapped[str | None] = mapped_column(String(16))  # records.Origin
+    tokens_in: Mapped[int] = mapped_column(BigInteger)
+    tokens_out: Mapped[int] = mapped_column(BigInteger)
+    usd: Mapped[float | None] = mapped_column(Double)
+    seconds: Mapped[float] = mapped_column(Double)  # of the endpoint
+    record: Mapped[str] = mapped_column(Text)  # records.Thought
+
+
+class PromptTable(Table):
+    """What a designer was given, kept once a campaign however often it was sent."""
+
+    __tablename__ = "prompt"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    hash: Mapped[str] = mapped_column(HASH, primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
 
 
 class LeaseTable(Table):

@@ -15,6 +15,7 @@ from palmette.records import (
     CurvePoint,
     Prediction,
     TaskMetrics,
+    Thought,
     TrialResult,
     TrialSpec,
 )
@@ -76,6 +77,29 @@ def example_root(expression: str = EXPRESSION, **changes: Any) -> Candidate:
         "name": "deltanet",
     }
     return Candidate(**{**fields, **changes})
+
+
+def example_thought(**changes: Any) -> Thought:
+    """A researcher's idea that was understood; `changes` replace fields."""
+    fields: dict[str, Any] = {
+        "proposal": 7,
+        "proposer": "llm",
+        "role": "researcher",
+        "model": "a-model",
+        "form": "schema",
+        "prompt": example_hash("a prompt"),
+        "cards": ("delta_rule", "forget_gate_lower_bound"),
+        "genomes": (example_hash("a parent"),),
+        "answer": '{"move": "tune", "at": "p2", "knob": "erase", "value": "beta"}',
+        "content": {"motivation": "recall needs erasing", "change": 0.1 + 0.2},
+        "outcome": "fine",
+        "origin": "knowledge",
+        "tokens_in": 3_000_000_000,  # more than 32 bits hold
+        "tokens_out": 61,
+        "usd": 1 / 3,
+        "seconds": 0.7,
+    }
+    return Thought(**{**fields, **changes})
 
 
 def example_trial_spec(expression: str = EXPRESSION, **changes: Any) -> TrialSpec:

@@ -22,6 +22,7 @@ from palmette.testing.example_records import (
     example_hash,
     example_result,
     example_root,
+    example_thought,
     example_trial_spec,
 )
 
@@ -142,6 +143,55 @@ class StoreKit:
         with pytest.raises(PalmetteError, match="another origin: edit 'tune' -> 'prune'"):
             campaign.add_candidate(example_candidate(edit="prune"))
 
+    def test_a_candidate_may_be_told_of_in_any_words(self, campaign: Campaign) -> None:
+        """What no database takes is kept as its escape."""
+        campaign.add_candidate(example_candidate(motivation="\0 \udcff ∞", edit_text="a\0"))
+        (kept,) = campaign.candidates()
+        assert (kept.motivation, kept.edit_text) == ("\\0 \\udcff ∞", "a\\0")
+
+    # --- what designers thought ---
+
+    def test_thoughts_come_back_as_they_went_in(self, campaign: Campaign) -> None:
+        """In the order in which they ended, whatever became of their proposals."""
+        given = [
+            example_thought(proposal=9, outcome="invalid", faults=("no knob is called x", "cut")),
+            example_thought(attempt=2),
+            example_thought(role="check", model=None, prompt=None, usd=None, origin=None),
+            example_thought(proposal=9, outcome="failed", answer=None, content={}),
+        ]
+        for thought in given:
+            campaign.add_thought(thought, None)
+        assert campaign.thoughts() == given
+
+    def test_a_prompt_is_kept_once(self, campaign: Campaign, store: Store) -> None:
+        """Under the hash that its thoughts name; another campaign has its own."""
+        digest = example_thought().prompt
+        assert digest is not None
+        campaign.add_thought(example_thought(), None)
+        assert campaign.prompt(digest) is None
+        for attempt in (1, 2):
+            campaign.add_thought(example_thought(attempt=attempt), "[user]\nbetter, please")
+        assert campaign.prompt(digest) == "[user]\nbetter, please"
+        assert store.create_campaign(example_config(name="second")).prompt(digest) is None
+
+    def test_a_model_may_say_anything(self, campaign: Campaign) -> None:
+        """What no database takes is kept as its escape, wherever it stands."""
+        said = "\0 \udcff ∞ \x1b[31m '); DROP TABLE thought; --"
+        kept = said.replace("\0", "\\0").replace("\udcff", "\\udcff")
+        thought = example_thought().model_copy(
+            update={
+                "model": said,
+                "answer": said,
+                "faults": (said,),
+                "content": {said: [{"a": (said, None, 1.5, True)}]},
+            }
+        )
+        campaign.add_thought(thought, said)
+        (back,) = campaign.thoughts()
+        assert (back.model, back.answer, back.faults) == (kept, kept, (kept,))
+        assert back.content == {kept: [{"a": [kept, None, 1.5, True]}]}
+        assert campaign.prompt(thought.prompt or "") == kept
+
     # --- trials ---
 
     def test_a_trial_is_queued_once(self, campaign: Campaign) -> None:
@@ -234,8 +284,10 @@ class StoreKit:
             campaign.propose(example_candidate(), [example_trial_spec()], [])
         first.start(1, 0.0)
         first.add_event(Event(seconds=0.0, kind="start"))
+        first.add_thought(example_thought(), None)
         assert second.trial(1).state == "queued"
         assert second.events() == []
+        assert second.thoughts() == []
         assert second.requeue_running() == []
         assert [candidate.expression for candidate in second.candidates()] == [EXPRESSION]
 
@@ -245,6 +297,11 @@ class StoreKit:
         for event in events:
             campaign.add_event(event)
         assert campaign.events() == events
+
+    def test_an_event_may_tell_anything(self, campaign: Campaign) -> None:
+        """A fault may quote a model's words."""
+        campaign.add_event(Event(seconds=0.0, kind="declined", detail={"told": "\0\udcff"}))
+        assert campaign.events()[0].detail == {"told": "\\0\\udcff"}
 
     # --- the lease and readers ---
 

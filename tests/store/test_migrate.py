@@ -12,10 +12,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect
 
 from palmette.errors import StorageError
-from palmette.records import TrialSpec
+from palmette.records import Event, TrialSpec
 from palmette.store import Store
 from palmette.store.migrate import HEAD, VERSION_TABLE, alembic_config
 from palmette.store.schema import Table
+from palmette.testing.example_records import example_config, example_thought
 
 
 @pytest.fixture
@@ -86,6 +87,42 @@ def test_an_older_store_is_for_writers_to_upgrade(
     monkeypatch.setattr("palmette.store.migrate.HEAD", "9999")  # as a later version has it
     with pytest.raises(StorageError, match="written by an older palmette; run `palmette grow`"):
         Store(f"sqlite:///{path}", create=False)
+
+
+def test_an_upgrade_keeps_what_an_older_store_holds(engine: Engine, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'palmette.db'}"
+    event = Event(seconds=1.0, kind="start", detail={})
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0002")
+        tables = set(inspect(connection).get_table_names())
+    assert not tables & {"thought", "prompt"}
+    engine.dispose()
+    fill(tmp_path / "palmette.db")
+    with pytest.raises(StorageError, match="written by an older palmette; run `palmette grow`"):
+        Store(url, create=False)
+    with Store(url) as store:
+        campaign = store.campaign("first")
+        assert campaign.config == example_config()
+        assert campaign.events() == [event]
+        assert campaign.thoughts() == []
+        campaign.add_thought(example_thought(), "a prompt")
+        assert campaign.thoughts() == [example_thought()]
+
+
+def fill(path: Path) -> None:
+    """A campaign and an event, as a store of any version holds them."""
+    connection = sqlite3.connect(path)
+    row = ("first", example_config().model_dump_json(), "stopped", "", 0.0, 0.0)
+    connection.execute(
+        "INSERT INTO campaign (name, config, state, budget, elapsed_seconds, used) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        row,
+    )
+    connection.execute(
+        "INSERT INTO event (campaign_id, seconds, kind, detail) VALUES (1, 1.0, 'start', '{}')"
+    )
+    connection.commit()
+    connection.close()
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

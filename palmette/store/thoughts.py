@@ -1,0 +1,49 @@
+"""Designers' thoughts in rows, and the texts of their prompts, each text once a campaign."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, insert, select
+
+from palmette.records import Thought
+from palmette.store.rows import record, storable
+from palmette.store.schema import PromptTable, ThoughtTable
+
+COLUMNS = {
+    *("proposal", "proposer", "role", "attempt", "model", "prompt", "outcome", "origin"),
+    *("tokens_in", "tokens_out", "usd", "seconds"),
+}
+
+
+def add(connection: Connection, campaign_id: int, thought: Thought, prompt: str | None) -> None:
+    """Adds a thought at the end, and its prompt's text unless that is there."""
+    kept = Thought.model_validate(storable(thought.model_dump()))
+    mine = ThoughtTable.campaign_id == campaign_id
+    newest = connection.scalar(select(func.max(ThoughtTable.number)).where(mine))
+    connection.execute(
+        insert(ThoughtTable).values(
+            campaign_id=campaign_id,
+            number=(newest or 0) + 1,
+            record=kept.model_dump_json(),
+            **kept.model_dump(include=COLUMNS),
+        )
+    )
+    if (
+        prompt is not None
+        and kept.prompt is not None
+        and prompt_text(connection, campaign_id, kept.prompt) is None
+    ):
+        row = {"campaign_id": campaign_id, "hash": kept.prompt, "text": storable(prompt)}
+        connection.execute(insert(PromptTable).values(**row))
+
+
+def read(connection: Connection, campaign_id: int) -> list[Thought]:
+    """All thoughts of a campaign, in the order in which they were added."""
+    mine = select(ThoughtTable.record).where(ThoughtTable.campaign_id == campaign_id)
+    texts = connection.scalars(mine.order_by(ThoughtTable.number)).all()
+    return [record(Thought, text) for text in texts]
+
+
+def prompt_text(connection: Connection, campaign_id: int, digest: str) -> str | None:
+    """The text of a prompt, or None if it was never kept."""
+    row = {"campaign_id": campaign_id, "hash": digest}
+    return connection.scalar(select(PromptTable.text).filter_by(**row))
