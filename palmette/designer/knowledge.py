@@ -16,19 +16,26 @@ What stands between backticks is an expression of the language. A paper without 
 leaves the number out, a lesson of an archive the whole line. A card is text for a reader: nothing
 in it is ever evaluated, and what it says reaches no score and no gate. A new card is a new file.
 
-Cards are found by Okapi's BM25 (Robertson and Zaragoza 2009, The Probabilistic Relevance Framework:
-BM25 and Beyond): a word counts the more often it stands in a card and the rarer it is elsewhere.
+Cards are found by BM25 (Robertson and Zaragoza 2009, The Probabilistic Relevance Framework: BM25
+and Beyond): a word counts the more often it stands in a card and the rarer it is elsewhere. Where a
+model embeds texts, the ranking by the cosine of their vectors is fused with it by reciprocal ranks
+(Cormack, Clarke and Buettcher 2009, Reciprocal Rank Fusion Outperforms Condorcet and Individual
+Rank Learning Methods).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import TypeAlias
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
-from rank_bm25 import BM25Okapi
 
 from palmette.errors import UserError
 
@@ -47,6 +54,12 @@ SECTIONS = ("Trigger", "Insight", "Build")
 SECTION_WORDS = 150  # at most
 CARD_CHARACTERS = 6000  # at most, so that a hostile lesson costs little
 QUERY_CHARACTERS = 4000  # what of a longer question is looked up: its beginning
+SATURATION = 1.5  # k1 of BM25: from how many times on a word's repetition counts little more
+LENGTH_WEIGHT = 0.75  # b of BM25: how much a card's length is held against it
+FUSION = 60  # k of reciprocal rank fusion, as published
+
+Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]] | None]
+"""A vector of each text, or None where none can be had just now."""
 
 _PAPER = re.compile(r"\S.* \(\d{4}\), \S((?!, arXiv).)*(, arXiv \d{4}\.\d{4,5})?")
 _EXPRESSION = re.compile(r"`([^`]*)`")
@@ -130,19 +143,28 @@ def cards() -> tuple[Card, ...]:
     return tuple(read_card(name.removesuffix(".md"), it.read_text("utf-8")) for name, it in found)
 
 
-def retrieve(query: str, k: int, extra: Iterable[Card] = ()) -> list[tuple[Card, float]]:
+def retrieve(
+    query: str, k: int, extra: Iterable[Card] = (), embed: Embed | None = None
+) -> list[tuple[Card, float]]:
     """At most `k` cards that share a word with the question, best first, each with its score.
 
     `extra` are further cards, such as an archive's lessons. Of equal scores the earlier card is
     first, those that ship before `extra`. Of a long question the first 4000 characters count.
+
+    With `embed` a card's score is the sum of 1 / (60 + rank) over the rankings by words and by
+    vectors, and a card need share no word; where it returns None the words alone decide.
 
     >>> [card.name for card, _ in retrieve("parity fails: negative eigenvalues?", 1)]
     ['negative_eigenvalues']
     """
     if k < 1:
         raise ValueError(f"retrieve wants k of at least 1, got {k}")
-    held, index = _index(tuple(extra))
-    scores = [float(score) for score in index.get_scores(words(query[:QUERY_CHARACTERS]))]
+    held = (*cards(), *extra)
+    asked = query[:QUERY_CHARACTERS]
+    scores = _by_words(words(asked), held)
+    vectors = embed([asked, *map(searched, held)]) if embed and asked.strip() else None
+    if vectors is not None:
+        scores = _fused(scores, _cosines(vectors))
     order = sorted(range(len(held)), key=lambda place: (-scores[place], place))
     return [(held[place], scores[place]) for place in order[:k] if scores[place] > 0]
 
@@ -158,16 +180,78 @@ def words(text: str) -> list[str]:
     return [_DOUBLE.sub(r"\1", _ENDING.sub("", word)) for word in told]
 
 
-@lru_cache(maxsize=2)
-def _index(extra: tuple[Card, ...]) -> tuple[tuple[Card, ...], BM25Okapi]:
-    held = cards() + extra
-    return held, BM25Okapi([words(_searched(card)) for card in held])
-
-
-def _searched(card: Card) -> str:
+def searched(card: Card) -> str:
     """A card's text as it is searched: the title counts twice."""
     head = [card.title, card.title, card.name.replace("_", " "), card.paper or "", *card.tags]
     return " ".join([*head, card.trigger, card.insight, card.build])
+
+
+@dataclass(frozen=True)
+class _Index:
+    """How often each word stands in which cards, and how many words each card has."""
+
+    holders: Mapping[str, Sequence[tuple[int, int]]]
+    lengths: Sequence[int]
+
+    @classmethod
+    def of(cls, held: Sequence[Card]) -> _Index:
+        holders = defaultdict(list)
+        for place, card in enumerate(held):
+            for word, count in _counted(card).items():
+                holders[word].append((place, count))
+        return cls(dict(holders), [_counted(card).total() for card in held])
+
+
+@cache
+def _shipped() -> _Index:
+    return _Index.of(cards())
+
+
+def _by_words(asked: Sequence[str], held: Sequence[Card]) -> list[float]:
+    """The BM25 score of each card.
+
+    The weight of a word is Lucene's log(1 + (N - n + 1/2) / (n + 1/2)), which is above zero also
+    for words that most of the N cards have. The cards that ship are indexed once; lessons, which
+    grow in number, are few and are indexed by what they add.
+    """
+    base = _shipped()
+    first = len(base.lengths)
+    more = _Index.of(held[first:])
+    lengths = [*base.lengths, *more.lengths]
+    usual = sum(lengths) / len(lengths)
+    scores = [0.0] * len(lengths)
+    for word in asked:
+        own = [(first + place, count) for place, count in more.holders.get(word, ())]
+        holders = [*base.holders.get(word, ()), *own]
+        weight = math.log(1 + (len(lengths) - len(holders) + 0.5) / (len(holders) + 0.5))
+        for place, count in holders:
+            long = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * lengths[place] / usual
+            scores[place] += weight * count * (SATURATION + 1) / (count + SATURATION * long)
+    return scores
+
+
+@lru_cache(maxsize=4096)
+def _counted(card: Card) -> Counter[str]:
+    return Counter(words(searched(card)))
+
+
+def _cosines(vectors: Sequence[Sequence[float]]) -> list[float]:
+    """The cosine of the first vector with each other one."""
+    table = np.asarray(vectors, dtype=float)
+    lengths = np.linalg.norm(table, axis=1)
+    units = table / np.where(lengths > 0, lengths, 1.0)[:, None]
+    return [float(cosine) for cosine in units[1:] @ units[0]]
+
+
+def _fused(*rankings: Sequence[float]) -> list[float]:
+    """Reciprocal rank fusion; what a ranking scores at zero or below adds nothing to it."""
+    fused = [0.0] * len(rankings[0])
+    for scores in rankings:
+        order = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+        for rank, place in enumerate(order, start=1):
+            if scores[place] > 0:
+                fused[place] += 1 / (FUSION + rank)
+    return fused
 
 
 def _head_faults(heads: dict[str, str]) -> list[str]:

@@ -6,6 +6,9 @@
 A reader turns an answer into what was meant, or raises `UnreadableError` with all that is wrong
 with it; the model is then told so and asked again, at most `retries` times. Every attempt is a
 `Thought`, noted as soon as it has ended, whether or not the proposal comes to anything.
+
+No request is larger than the model's context. `prompt_tokens` is what the messages of a step may
+have, so that an answer fits in behind them and so does what a repair adds.
 """
 
 from __future__ import annotations
@@ -15,15 +18,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from palmette.designer.endpoint import Answer, CallError, Endpoint, Message, Request, Shape
+from palmette.designer.endpoint import (
+    CHARACTERS_PER_TOKEN,
+    Answer,
+    CallError,
+    Endpoint,
+    Message,
+    Request,
+    Shape,
+    tokens,
+)
 from palmette.designer.money import Ledger
 from palmette.errors import PalmetteError
 from palmette.records import DesignerConfig, Thought
+from palmette.records.thought import Origin
 
 T = TypeVar("T")
 LONGEST_ANSWER = 20_000  # characters that are kept of one
 FAULTS = 8  # at most, that a model is told of at once
 FAULT_CHARACTERS = 300  # of each
+REPEATED = 4000  # characters that a model is shown again of an answer of its own
+MESSAGE_TOKENS = 8  # about what a server adds to a message to say whose it is
+LEAST_ANSWER = 48  # tokens; with less room a model is not asked
 
 
 class UnreadableError(PalmetteError):
@@ -82,14 +98,17 @@ class Session:
         genomes: Sequence[str] = (),
         content: Callable[[T], dict[str, object]] = lambda meant: {},
         most_tokens: int | None = None,
+        origin: Callable[[T], Origin | None] = lambda meant: None,
     ) -> T:
         """What a model answers, read and legal.
 
         `cards` and `genomes` name what the messages tell of; `content` says what of the answer is
-        kept for people.
+        kept for people, `origin` where the idea in it comes from.
 
         Raises `StepError` if no legal answer comes.
         """
+        config = self.studio.config
+        wanted = min(most_tokens or config.answer_tokens, answer_tokens(config))
         blank = Thought(
             proposal=self.proposal,
             proposer=self.proposer,
@@ -101,12 +120,19 @@ class Session:
         )
         told = tuple(messages)
         faults: tuple[str, ...] = ()
-        for attempt in range(1, self.studio.config.retries + 2):
+        for attempt in range(1, config.retries + 2):
+            room = config.context_tokens - _size(told)
+            if room < LEAST_ANSWER:
+                raise StepError(
+                    role,
+                    f"a prompt of about {_size(told)} tokens leaves no room for an answer in a "
+                    f"context of {config.context_tokens}; give the model a larger context",
+                )
             request = Request(
                 told,
                 shape,
-                most_tokens or self.studio.config.answer_tokens,
-                self.studio.config.temperature,
+                min(wanted, room),
+                config.temperature,
                 self.rng.randrange(2**31),
             )
             thought = blank.model_copy(update={"attempt": attempt, "prompt": request.digest})
@@ -120,11 +146,13 @@ class Session:
                     faults = (f"the answer was cut after {answer.tokens_out} tokens", *faults)
                 outcome = "refused" if error.refused else "invalid"
                 self.keep(thought, request, outcome=outcome, faults=faults)
-                told = (*messages, *_repair(answer.text, faults))
+                room = config.context_tokens - _size(messages) - wanted
+                told = _repair(messages, answer.text, faults, room)
                 continue
-            self.keep(thought, request, outcome="fine", content=content(meant))
+            kept = {"content": content(meant), "origin": origin(meant)}
+            self.keep(thought, request, outcome="fine", **kept)
             return meant
-        tries = self.studio.config.retries + 1
+        tries = config.retries + 1
         raise StepError(role, f"no legal answer in {tries} attempts: {'; '.join(faults)}")
 
     def check(self, faults: Sequence[str], content: dict[str, object]) -> None:
@@ -174,11 +202,49 @@ class Session:
         return replace(self, model=model)
 
 
-def _repair(text: str, faults: Sequence[str]) -> tuple[Message, Message]:
-    """What a model is told of an answer that is not legal."""
-    listed = "\n".join(f"- {fault[:FAULT_CHARACTERS]}" for fault in faults[:FAULTS])
-    told = f"That answer cannot be used:\n{listed}\nAnswer again, in the same form, corrected."
-    return Message("assistant", text[:LONGEST_ANSWER]), Message("user", told)
+def answer_tokens(config: DesignerConfig) -> int:
+    """How long an answer may be: what the campaign says, at most a third of the context."""
+    return min(config.answer_tokens, config.context_tokens // 3)
+
+
+def prompt_tokens(config: DesignerConfig) -> int:
+    """How many tokens the messages of a step may have, so that answer and repairs fit in."""
+    repairs = config.context_tokens // 8
+    return config.context_tokens - answer_tokens(config) - repairs - 2 * MESSAGE_TOKENS
+
+
+def _repair(
+    messages: Sequence[Message], text: str, faults: Sequence[str], room: int
+) -> tuple[Message, ...]:
+    """The messages of a step and what is wrong with the answer to them, in `room` more tokens.
+
+    What does not fit goes in this order: the end of the repeated answer, then faults, the last
+    first. The first fault is always told.
+    """
+    listed = [f"- {fault[:FAULT_CHARACTERS]}" for fault in faults[:FAULTS]]
+    while True:
+        told = "\n".join(
+            [
+                "That answer cannot be used:",
+                *listed,
+                "Answer again, in the same form, corrected.",
+            ]
+        )
+        left = room - tokens(told) - 2 * MESSAGE_TOKENS
+        if left >= LEAST_ANSWER or len(listed) == 1:
+            break
+        listed.pop()
+    again = min(REPEATED, int(left * CHARACTERS_PER_TOKEN))
+    if left < LEAST_ANSWER:  # a fragment would tell nothing
+        *before, last = messages
+        return (*before, Message(last.speaker, f"{last.text}\n\n{told}"))
+    repeated = text if len(text) <= again else text[: again - 4] + " ..."
+    return (*messages, Message("assistant", repeated), Message("user", told))
+
+
+def _size(messages: Sequence[Message]) -> int:
+    """About how many tokens messages have, as a server counts them."""
+    return tokens(*(message.text for message in messages)) + MESSAGE_TOKENS * len(messages)
 
 
 def _text(messages: Sequence[Message]) -> str:

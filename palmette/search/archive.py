@@ -61,14 +61,42 @@ class Archive:
         drawn = rng.sample(list(members), min(size, len(members)))
         return max(drawn, key=lambda entry: -math.inf if entry.score is None else entry.score)
 
+    def entry(self, genome: str) -> Entry | None:
+        """The entry of a genome by its hash, placebos aside; None if it is not there."""
+        return self._scored.get(genome)
+
+    def change(self, entry: Entry) -> float | None:
+        """An entry's score less that of the parent which was edited; None if one is missing."""
+        parents = entry.candidate.parents
+        parent = self._scored.get(parents[0]) if parents else None
+        if parent is None or parent.score is None or entry.score is None:
+            return None
+        return entry.score - parent.score
+
+    def ancestors(self, entry: Entry) -> list[Entry]:
+        """The parent that was edited, its parent and so on up to the root; the nearest first."""
+        found: list[Entry] = []
+        while entry.candidate.parents:
+            parent = self._scored.get(entry.candidate.parents[0])
+            if parent is None or parent in found:
+                break
+            found.append(parent)
+            entry = parent
+        return found
+
+    def children(self, genome: str) -> list[Entry]:
+        """The genomes that were made by editing this one, in the order of their proposals."""
+        return [entry for entry in self._found if entry.candidate.parents[:1] == (genome,)]
+
+    def best(self, number: int) -> list[Entry]:
+        """The found genomes with the highest scores, of equal ones the earlier first."""
+        scored = [entry for entry in self._found if entry.score is not None]
+        return sorted(scored, key=lambda entry: -(entry.score or 0.0))[:number]
+
     def changes(self, edit: str) -> list[float]:
         """How first-rung scores changed from parent to child in earlier edits of this kind."""
-        return [
-            entry.score - parent.score
-            for entry in self.entries
-            if entry.candidate.edit == edit and entry.score is not None and entry.candidate.parents
-            if (parent := self._scored.get(entry.candidate.parents[0])) and parent.score is not None
-        ]
+        own = [entry for entry in self.entries if entry.candidate.edit == edit]
+        return [change for entry in own if (change := self.change(entry)) is not None]
 
     def predict(self, edit: str) -> Prediction:
         """What an edit of this kind will do, from the statistics of that edit so far.
@@ -82,6 +110,10 @@ class Archive:
         square = PRIOR_WEIGHT * (PRIOR_DEVIATION**2 + mean**2) + sum((x - mean) ** 2 for x in seen)
         half = 1.96 * math.sqrt(square / weight * (1 + 1 / weight))
         return Prediction(change=mean, low=mean - half, high=mean + half, observations=len(seen))
+
+    @cached_property
+    def _found(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.candidate.role == "found"]
 
     @cached_property
     def _scored(self) -> dict[str, Entry]:
