@@ -10,6 +10,8 @@ text costs milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from palmette.errors import GenomeError
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, fields_of
@@ -39,16 +41,21 @@ def parse(text: str, language: Language, sort: Sort = Sort.MODEL) -> Node:
 
 def unparse(node: Node) -> str:
     """The text of a tree; `parse` reads it back as the same tree."""
-    counts, kids, knobs = [], [], []
+    return written(node, [unparse(kid) for kid in node.nodes()])
+
+
+def written(node: Node, kids: Sequence[str]) -> str:
+    """The text of a node around the texts of its children."""
+    counts, knobs = [], []
     for name, spec in fields_of(type(node)).items():
-        held = getattr(node, name)
         if isinstance(spec, Child):
-            kids += [unparse(kid) for kid in (held if spec.many else (held,))]
-        elif spec.positional:
+            continue
+        held = getattr(node, name)
+        if spec.positional:
             counts.append(literal(held))
         elif held != spec.absent:
             knobs.append(f"{name}={literal(held)}")
-    return f"{node.name}({', '.join(counts + kids + knobs)})"
+    return f"{node.name}({', '.join([*counts, *kids, *knobs])})"
 
 
 def signature(cls: type[Node]) -> str:
