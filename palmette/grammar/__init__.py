@@ -1,12 +1,14 @@
 """The typed language of architectures: text, canonical form, samples, edits. No torch."""
 
 from palmette.grammar.canonical import canonical
+from palmette.grammar.change import KINDS, Edited, Kind
 from palmette.grammar.distance import distance
-from palmette.grammar.edit import KINDS, Edited, Kind, edit, graft
+from palmette.grammar.edit import edit, graft
 from palmette.grammar.gbnf import gbnf
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, child, children, count, effects, knob, node
+from palmette.grammar.revision import numbered, revise
 from palmette.grammar.rules import check
 from palmette.grammar.sample import sample, sample_genome
 from palmette.grammar.schema import from_json, json_schema, to_json
@@ -38,7 +40,9 @@ __all__ = [
     "json_schema",
     "knob",
     "node",
+    "numbered",
     "parse",
+    "revise",
     "sample",
     "sample_genome",
     "signature",

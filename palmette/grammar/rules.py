@@ -7,7 +7,7 @@ that a fault has its line and column; `check` asks them about a tree that was ma
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -171,7 +171,7 @@ def wrong_value(
     assert isinstance(spec, Knob)
     found = choice(spec, value)
     if found is None:
-        wanted = _or(literal(c) for c in spec.choices)
+        wanted = either(literal(c) for c in spec.choices)
         return f"{cls.name}.{name} wants {wanted}, got {text}{_nearest(spec, value)}"
     lost = spec.breaks.get(found, NO_EFFECTS) & required
     if not lost:
@@ -179,7 +179,9 @@ def wrong_value(
     fault = f"{cls.name}.{name}={literal(found)} is not {listed_effects(lost)}"
     fault += ", which this place requires"
     allowed = spec.allowed(required)
-    return f"{fault}; use {_or(map(literal, allowed))}" if allowed else f"{fault}; use another node"
+    return (
+        f"{fault}; use {either(map(literal, allowed))}" if allowed else f"{fault}; use another node"
+    )
 
 
 def choice(spec: Knob, value: object) -> Value | None:
@@ -215,7 +217,10 @@ def shown(value: object) -> str:
         return f"{type(value).name}(...)"
     if isinstance(value, Fraction | int) and not -(10**30) < value < 10**30:
         return "a very large number"
-    text = repr(value) if not isinstance(value, Fraction) else str(value)
+    if isinstance(value, dict | list | tuple | set | frozenset) and value:
+        return f"a {type(value).__name__} of {len(value)}"  # may be nested without end
+    text = repr(value[:80]) if isinstance(value, str) else repr(value)
+    text = str(value) if isinstance(value, Fraction) else text
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -230,6 +235,7 @@ def _nearest(spec: Knob, value: object) -> str:
     return ""
 
 
-def _or(words: Iterator[str] | map[str]) -> str:
+def either(words: Iterable[str], joined: str = "or") -> str:
+    """Alternatives in a sentence: `a, b or c`."""
     *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    return f"{', '.join(most)} {joined} {last}" if most else last

@@ -9,6 +9,7 @@ that a decoder can be held to it, and whatever it accepts is a well-typed genome
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -18,8 +19,10 @@ from palmette.grammar import rules
 from palmette.grammar.language import Language, Want
 from palmette.grammar.levels import Levels, title
 from palmette.grammar.node import Node, fields_of
-from palmette.grammar.reading import DEEPEST
+from palmette.grammar.reading import DEEPEST, LARGEST, Reader, Source
 from palmette.grammar.types import NO_EFFECTS, Child, Effects, Knob, Sort, Value
+
+MOST_UNKNOWN = 8  # fields of a node that are reported one by one
 
 
 def to_json(node: Node) -> dict[str, Any]:
@@ -45,11 +48,41 @@ def from_json(data: object, language: Language, sort: Sort = Sort.MODEL) -> Node
 
     Raises `GenomeError` with every fault; each begins with its JSON path, as in `$.core.op`.
     """
-    reader = _Reader(language)
-    found = reader.read(data, "$", sort, NO_EFFECTS, DEEPEST)
+    return read_part(data, language, sort, NO_EFFECTS)
+
+
+def read_part(
+    data: object,
+    language: Language,
+    sort: Sort | None,
+    required: Effects,
+    path: str = "$",
+    written: bool = False,
+) -> Node:
+    """The tree that JSON data describes, fit for a place with this sort and required effects.
+
+    Any sort will do with None. `path` is where in a document the data stands; with `written` a
+    node may also be a string that holds its text.
+
+    Raises `GenomeError` with every fault; each begins with its JSON path.
+    """
+    reader = _Reader(language, written)
+    found = reader.read(data, path, sort, required, DEEPEST)
     if found is None:
         raise GenomeError(reader.faults)
     return found
+
+
+def read_knob(
+    cls: type[Node], name: str, given: object, required: Effects
+) -> tuple[Value | None, str | None]:
+    """The choice of a knob that JSON data means, and what is wrong with it if anything is."""
+    spec = fields_of(cls)[name]
+    assert isinstance(spec, Knob)
+    value = _meant(spec, given)
+    return rules.choice(spec, value), rules.wrong_value(
+        cls, name, value, rules.shown(given), required
+    )
 
 
 def json_schema(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> dict[str, Any]:
@@ -105,18 +138,27 @@ def _plain(value: Value) -> bool | int | str:
     return str(value) if isinstance(value, Fraction) else value
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Reader:
     """Builds nodes from JSON data and collects the faults on the way."""
 
     language: Language
+    written: bool  # whether a node may be a string with its text
     faults: list[Fault] = field(default_factory=list)
+    nodes: int = 0  # read so far
 
     def read(
-        self, data: object, path: str, wanted: Sort, required: Effects, depth: int
+        self, data: object, path: str, wanted: Sort | None, required: Effects, depth: int
     ) -> Node | None:
         """The node at a JSON path, or None after reporting why there is none."""
         before = len(self.faults)
+        self.nodes += 1
+        if self.nodes > LARGEST:
+            if self.nodes == LARGEST + 1:  # told once
+                self.fault(path, f"a genome has at most {LARGEST} nodes; leave some out")
+            return None
+        if self.written and isinstance(data, str):
+            return self.text(data, path, wanted, required)
         if not isinstance(data, dict) or not isinstance(data.get("node"), str):
             self.fault(path, f'wanted {rules.a_sort(wanted)}, {{"node": ...}}, got {_kind(data)}')
             return None
@@ -128,13 +170,17 @@ class _Reader:
             self.fault(path, rules.unknown_node(name[:80], self.language))
             return None
         cls = self.language.get(name)
-        self.fault(path, rules.wrong_sort(cls, wanted, self.language))
+        if wanted is not None:
+            self.fault(path, rules.wrong_sort(cls, wanted, self.language))
         self.fault(path, rules.broken_by_class(cls, required))
         specs = fields_of(cls)
-        for key in data:
-            if key != "node" and key not in specs:
-                listed = ", ".join(specs) or "none"
-                self.fault(path, f"{name} has no field {str(key)[:80]!r}; its fields are {listed}")
+        unknown = [key for key in data if key != "node" and key not in specs]
+        for key in unknown[:MOST_UNKNOWN]:
+            listed = ", ".join(specs) or "none"
+            shown = rules.shown(key)
+            self.fault(path, f"{name} has no field {shown}; its fields are {listed}")
+        if more := unknown[MOST_UNKNOWN:]:
+            self.fault(path, f"{name} has none of {len(more)} further fields either")
         held: dict[str, Any] = {}
         for key, spec in specs.items():
             place = f"{path}.{key}"
@@ -145,6 +191,25 @@ class _Reader:
             else:
                 held[key] = self.kids(data[key], cls, spec, place, required, depth - 1)
         return cls(**held) if len(self.faults) == before else None
+
+    def text(self, text: str, path: str, wanted: Sort | None, required: Effects) -> Node | None:
+        """The node that a string describes; a Model may be given by its Core alone."""
+        faults: Iterable[Fault]
+        try:
+            source = Source(text)
+            reader = Reader(self.language, source)
+            expression = source.expression()
+            if wanted is Sort.MODEL and not required:
+                found = reader.read_root(expression, wanted)
+            else:
+                found = reader.read(expression, wanted, required)
+            faults = reader.faults
+        except GenomeError as error:
+            found, faults = None, error.faults
+        self.faults += [Fault(0, 0, f"{path}: {fault}") for fault in faults]
+        if found is not None:
+            self.nodes += sum(1 for _ in found.walk()) - 1
+        return found
 
     def kids(
         self,
@@ -166,7 +231,7 @@ class _Reader:
             self.fault(path, f"{cls.name} wants {wanted} of these, got {len(data)}")
         return tuple(
             self.read(one, f"{path}[{number}]", spec.sort, required, depth)
-            for number, one in enumerate(data)
+            for number, one in enumerate(data[:LARGEST])
         )
 
     def knob(
@@ -183,10 +248,8 @@ class _Reader:
         if name not in data and spec.absent is None:
             self.fault(path, f"{cls.name} needs {name}, one of {list(spec.choices)}")
             return
-        given = data.get(name, spec.absent)
-        value = _meant(spec, given)
-        self.fault(path, rules.wrong_value(cls, name, value, rules.shown(given), required))
-        held[name] = rules.choice(spec, value)
+        held[name], problem = read_knob(cls, name, data.get(name, spec.absent), required)
+        self.fault(path, problem)
 
     def fault(self, path: str, problem: str | None) -> None:
         if problem:

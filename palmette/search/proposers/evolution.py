@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 
-from palmette.grammar.edit import Edited, Kind, edit, graft
+from palmette.grammar.change import Edited, Kind
+from palmette.grammar.edit import edit, graft
 from palmette.grammar.genome import Genome
 from palmette.search.archive import Archive, Entry
 from palmette.search.proposers._base import Proposal, Proposer, Turn
