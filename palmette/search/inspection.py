@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -17,14 +17,17 @@ from palmette.model.stranger.describe import describe
 from palmette.model.stranger.node import admit, node_class
 from palmette.model.stranger.source import Source, StrangerError
 from palmette.ops._base import Place
-from palmette.records import Stranger
+from palmette.records import GateResult, Stranger
 
+Further = Callable[[Stranger], tuple[GateResult, ...]]
 WIDTH, CONTEXT = 32, 2048  # of what the gates look at
 PARAMETERS = 60_000
 
 
-def look(request: dict[str, Any]) -> dict[str, Any]:
-    """Inside: the file described and put through the gates; or everything that is wrong with it."""
+def look(request: dict[str, Any], further: Further = lambda found: ()) -> dict[str, Any]:
+    """Inside: the file described and put through the gates and `further` checks; or everything that
+    is wrong with it.
+    """
     torch.set_num_threads(1)
     source = Source(request["file"], request["text"], frozenset(request["beside"]))
     deeds = watch(source)
@@ -32,7 +35,7 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
     found = None
     try:
         found = describe(source, request["cls"], request["given"], request["vocabulary"])
-        results = check(subject(found), request["gates"])
+        results = (*check(subject(found), request["gates"]), *further(found))
         found = found.model_copy(update={"gates": results})
     except StrangerError as error:
         faults = [fault for fault in error.faults if "PermissionError" not in fault or not deeds]

@@ -83,6 +83,14 @@ class PrimitiveKit:
         assert isinstance(model, nn.Module)
         return model
 
+    def place(self, width: int, depth: int = 2, hidden: float = 1.0) -> Place:
+        """A small place: of this width, or of the next one at which the primitive can be built."""
+        widths = self.primitive.widths
+        while width not in widths and not (widths.only and width > widths.only[-1]):
+            width += 1
+        width = min(width, widths.only[-1]) if widths.only else width
+        return Place(width, depth, hidden, vocabulary=VOCABULARY, context=CONTEXT)
+
     def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
         """The module's outputs for these inputs.
 
@@ -117,11 +125,6 @@ class PrimitiveKit:
         return self.primitive(**fields)
 
 
-def place_of(width: int, depth: int = 2, hidden: float = 1.0) -> Place:
-    """A small place."""
-    return Place(width=width, depth=depth, hidden=hidden, vocabulary=VOCABULARY, context=CONTEXT)
-
-
 def documented(kit: PrimitiveKit) -> None:
     """It has a summary, a meaning for each field, and the name of its file."""
     summary = kit.primitive.summary()
@@ -135,7 +138,7 @@ def documented(kit: PrimitiveKit) -> None:
 def shaped(kit: PrimitiveKit) -> None:
     """[b t d] -> [b t d], or ids -> logits, in float32 and finite, at any length."""
     for node in kit.genomes():
-        place = place_of(12)
+        place = kit.place(12)
         model = kit.build(node, place)
         for length in (1, 2, 63, CONTEXT):
             x = kit.inputs(place, length, rows=3)
@@ -157,7 +160,7 @@ def causal(kit: PrimitiveKit) -> None:
     noise one that reads signs; a gradient from a past output to a future input misses what is not
     differentiable.
     """
-    place = place_of(12)
+    place = kit.place(12)
     for node in kit.genomes():
         if Effect.CAUSAL not in effects(node):
             continue
@@ -193,7 +196,7 @@ def counted(kit: PrimitiveKit) -> None:
     """The closed form of the parameters is the number that is built, for each choice of a knob."""
     rng = random.Random(0)
     for node in (*kit.each_choice(), *kit.genomes()):
-        place = place_of(rng.choice(WIDTHS), rng.randint(1, 3), rng.choice((0.8, 1.0, 1.13)))
+        place = kit.place(rng.choice(WIDTHS), rng.randint(1, 3), rng.choice((0.8, 1.0, 1.13)))
         built = sum(p.numel() for p in kit.build(node, place).parameters())
         claimed = node.cost(place, 64).parameters
         kit.wants(
@@ -205,11 +208,11 @@ def counted(kit: PrimitiveKit) -> None:
 def costed(kit: PrimitiveKit) -> None:
     """FLOPs are positive and grow with the size; the state is constant where it is promised."""
     for node in kit.genomes():
-        place = place_of(12)
+        place = kit.place(12)
         here, longer, wider = (
             node.cost(place, 64),
             node.cost(place, 640),
-            node.cost(place_of(24), 64),
+            node.cost(kit.place(24), 64),
         )
         text = unparse(node)
         kit.wants(here.flops_forward > 0, f"wants FLOPs above 0, got none for {text}")
@@ -237,7 +240,7 @@ def trained(kit: PrimitiveKit) -> None:
     Those aside that the module declares to be trained by another loss than one on its output.
     """
     for node in kit.genomes():
-        place = place_of(12)
+        place = kit.place(12)
         model = kit.build(node, place)
         y = kit.outputs(model, kit.inputs(place, 63))
         weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
@@ -258,7 +261,7 @@ def trained(kit: PrimitiveKit) -> None:
 def deterministic(kit: PrimitiveKit) -> None:
     """The same seed builds the same weights, and the same input gives the same output twice."""
     for node in kit.genomes():
-        place = place_of(12)
+        place = kit.place(12)
         one, two = kit.build(node, place), kit.build(node, place)
         x = kit.inputs(place, 63)
         first = kit.outputs(one, x)
@@ -272,7 +275,7 @@ def deterministic(kit: PrimitiveKit) -> None:
 def batched(kit: PrimitiveKit) -> None:
     """A sequence's output does not depend on the other sequences of the batch."""
     for node in kit.genomes():
-        place = place_of(12)
+        place = kit.place(12)
         model = kit.build(node, place)
         x = kit.inputs(place, 63, rows=3)
         together = kit.outputs(model, x)
@@ -290,7 +293,7 @@ def streamed(kit: PrimitiveKit) -> None:
     than 1e-4 of the output they have to agree in double precision: a descent, or the norm of a
     vector near zero, can make so much of another order of sums.
     """
-    place = place_of(12)
+    place = kit.place(12)
     for node in kit.genomes():
         if Effect.STREAMABLE not in effects(node):
             continue
@@ -324,7 +327,7 @@ def exported(kit: PrimitiveKit) -> None:
     """The exported file needs torch alone and computes the same, with the same weights."""
     for node in kit.genomes():
         genome = Genome(_model_around(node, kit.language))
-        place = place_of(12)
+        place = kit.place(12)
         model = build_at(genome, place, seed=0)
         text = source(genome, place, "weights.pt")
         needed = {name for line in ast.parse(text).body for name in _imported(line)}

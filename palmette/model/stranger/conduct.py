@@ -2,14 +2,17 @@
 
 The walls of the locked-down process keep all this from having an effect; this says plainly what was
 tried. It sees what the file's own code does through Python, not what a library does for itself.
+Functions of others that were replaced are found by looking at all of them again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
-from types import FrameType
+from collections.abc import Iterator
+from types import FrameType, ModuleType
 from typing import Any
 
 from palmette.model.stranger.source import Source
@@ -35,6 +38,12 @@ DEEDS = {
     "os.mkdir": "makes a folder",
     "shutil.rmtree": "deletes a folder",
 }
+# Whose functions may not be replaced; elsewhere torch itself does so as it loads what is needed.
+WATCHED = re.compile(
+    r"(palmette|torch\.(nn|autograd|optim|linalg|fft))(\..+)?|torch(\._tensor)?|"
+    r"builtins|math|random|json|numpy"
+)
+WRAPPED = frozenset({"torch.manual_seed"})  # by the compiler, as soon as something imports it
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 PACKAGES = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
@@ -63,6 +72,38 @@ def watch(source: Source) -> list[str]:
 
     sys.addaudithook(hook)
     return told
+
+
+def functions() -> dict[str, object]:
+    """The functions and methods of palmette, and those of torch and of Python that layers and
+    gates are made of, by their full names.
+    """
+    return {
+        f"{module.__name__}.{name}": function
+        for key, module in list(sys.modules.items())
+        if isinstance(module, ModuleType) and WATCHED.fullmatch(key)
+        for name, function in _callables(module)
+    }
+
+
+def replaced(before: dict[str, object]) -> list[str]:
+    """A fault for what is no longer the function that it was."""
+    now = functions()
+    names = [name for name, function in before.items() if now.get(name) is not function]
+    names = [name for name in names if name not in WRAPPED]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    told = f"{', '.join(names[:3])}{more}"
+    return [f"it replaces {told}; a layer may only compute"] if names else []
+
+
+def _callables(module: ModuleType) -> Iterator[tuple[str, object]]:
+    for name, thing in list(vars(module).items()):
+        if isinstance(thing, type) and thing.__module__ == module.__name__:
+            for inner, method in list(vars(thing).items()):
+                if callable(method) or isinstance(method, property | classmethod | staticmethod):
+                    yield f"{name}.{inner}", method
+        if callable(thing):
+            yield name, thing
 
 
 def _writing(arguments: tuple[Any, ...]) -> str | None:

@@ -60,8 +60,23 @@ def strangers_of(genome: Genome) -> tuple[Stranger, ...]:
     return tuple(own for own in found.values() if isinstance(own, Stranger))
 
 
+_classes: dict[tuple[str, bool], tuple[Stranger, type[Primitive]]] = {}
+
+
 def node_class(stranger: Stranger, run: bool) -> type[Primitive]:
-    """The class of its node, called as `stranger.name` says."""
+    """The class of its node, called as `stranger.name` says.
+
+    Asked again for the same stranger it gives the same class: a genome made before its admission
+    equals one made after.
+    """
+    own, cls = _classes.get((stranger.name, run), (None, None))
+    if cls is None or own != stranger:
+        cls = _made(stranger, run)
+        _classes[stranger.name, run] = stranger, cls
+    return cls
+
+
+def _made(stranger: Stranger, run: bool) -> type[Primitive]:
     layer = stranger.takes == "features"
 
     class Strange(Primitive):
@@ -191,15 +206,19 @@ def stand_ins() -> Iterator[None]:
 class StandIn(nn.Module):
     """A module of a stranger's size, for the process that may not run the stranger's own.
 
-    It computes a causal function of its own, fixed by the stranger's name: so two genomes with
-    strangers are functional twins if they are so for an unknown function.
+    It computes a causal function of its own, fixed by the digest of the stranger's text and by the
+    first of its weights: so two genomes with strangers are functional twins if they are so for an
+    unknown function of unknown weights, and a layer that runs twice is not two layers.
     """
 
     def __init__(self, foreign: Foreign) -> None:
         super().__init__()
         self.stranger = foreign.stranger
         self.vocabulary = foreign.place.vocabulary
-        self.weights = nn.Parameter(torch.empty(foreign.parameters or 0))
+        width, count = foreign.place.width, foreign.parameters or 0
+        if width not in Widths(self.stranger.multiple, self.stranger.least, self.stranger.only):
+            count = width if count else 0  # nothing was counted there
+        self.weights = nn.Parameter(torch.empty(count))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [b t d] -> [b t d], or ids [b t] -> logits [b t vocabulary]."""
@@ -208,5 +227,7 @@ class StandIn(nn.Module):
         width = x.shape[-1]
         generator = torch.Generator().manual_seed(int(self.stranger.name[-8:], 16))
         now, past = torch.randn(2, width, width, generator=generator) / width**0.5
+        weights = self.weights[:width]
         before = (x @ past).cumsum(1) / torch.arange(1, x.shape[1] + 1).sqrt()[:, None]
+        before = before * nn.functional.pad(weights, (0, width - len(weights)), value=1.0)
         return torch.tanh(x @ now) * (1 + torch.sigmoid(before)) + torch.sin(before)
