@@ -1,0 +1,86 @@
+"""From the user's environment to an endpoint: which server, which key, which models."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from palmette.designer.client import Client
+from palmette.designer.endpoint import CallError, Endpoint
+from palmette.designer.exchange import LOOPBACK
+from palmette.errors import UserError
+
+URL = "https://api.openai.com/v1"  # where OPENAI_BASE_URL says nothing
+LISTED = 40  # names of models that an error lists, at most
+OFFLINE = "without a language model, choose other proposers with --proposer"
+
+
+def connect(models: Sequence[str]) -> tuple[Endpoint, tuple[str, ...]]:
+    """The endpoint that OPENAI_BASE_URL and OPENAI_API_KEY name, and the models to ask.
+
+    Without a name the only model that is served is taken. A server on this machine needs no key.
+
+    Raises `UserError`: no key, no server, no such model, the openai package not installed.
+    """
+    url = _url(os.environ.get("OPENAI_BASE_URL", "").strip() or URL)
+    key = _key(os.environ.get("OPENAI_API_KEY", "").strip(), url)
+    client = Client(url, key)
+    try:
+        served = client.models()
+    except CallError as error:
+        client.close()
+        raise UserError(f"{error}; {OFFLINE}") from None
+    try:
+        return client, _chosen(models, served)
+    except UserError:
+        client.close()
+        raise
+
+
+def _url(url: str) -> str:
+    """The URL. What is wrong with another is said without it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise UserError(
+            "OPENAI_BASE_URL wants an address such as http://127.0.0.1:8077/v1, and holds none"
+        )
+    if parts.query or parts.fragment:
+        raise UserError("OPENAI_BASE_URL wants an address without ? and #, which a log would keep")
+    return url
+
+
+def _key(key: str, url: str) -> str | None:
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise UserError("OPENAI_API_KEY holds characters that no key has; set it anew")
+    parts = urlsplit(url)
+    if not key and parts.hostname not in LOOPBACK and parts.password is None:
+        raise UserError(
+            f"asking {parts.hostname} wants a key in OPENAI_API_KEY, and there is none; for a "
+            f"model on this machine see docs/local-model.md; {OFFLINE}"
+        )
+    return key or None
+
+
+def _chosen(named: Sequence[str], served: tuple[str, ...]) -> tuple[str, ...]:
+    """The models to ask, each once; of a server that lists none, those that were named."""
+    if not named:
+        if len(served) != 1:
+            raise UserError(f"name a model with --llm-model: the server has{_some(served)}")
+        return served
+    for name in named if served else ():
+        if name not in served:
+            near = difflib.get_close_matches(name, served, n=3)
+            meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+            raise UserError(f"the server has no model {name!r}{meant} It has{_some(served)}")
+    return tuple(dict.fromkeys(named))
+
+
+def _some(served: tuple[str, ...]) -> str:
+    rest = ", …" if len(served) > LISTED else ""
+    return f" {len(served)}: {', '.join(sorted(served)[:LISTED])}{rest}" if served else " none"
