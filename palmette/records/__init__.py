@@ -34,6 +34,7 @@ from palmette.records.rows import (
 )
 from palmette.records.stranger import Counted, GateResult, Setting, Stranger
 from palmette.records.thought import DesignerConfig, Origin, Thought, ThoughtOutcome
+from palmette.records.trace import TraceRow, TraceRung, TraceStep
 from palmette.records.trial import (
     Attempt,
     AttemptOutcome,
@@ -83,6 +84,9 @@ __all__ = [
     "TaskRow",
     "Thought",
     "ThoughtOutcome",
+    "TraceRow",
+    "TraceRung",
+    "TraceStep",
     "TreeRow",
     "TrialResult",
     "TrialRow",

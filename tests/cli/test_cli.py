@@ -14,7 +14,7 @@ from palmette.errors import UserError
 Run = Callable[..., Result]
 
 COMMANDS = ("best", "compare", "doctor", "export", "grow", "list", "report", "sample", "show",
-            "status", "tree", "trials")  # fmt: skip
+            "status", "trace", "tree", "trials")  # fmt: skip
 
 
 def test_the_version_is_printed(palmette: Run) -> None:

@@ -1,0 +1,170 @@
+"""The story of a genome, from its lineage, its trials and what designers thought of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from palmette.ladder.ranking import estimates
+from palmette.ladder.results import Ascent, ascents, score_at
+from palmette.ladder.scales import Scale
+from palmette.ladder.statistics import Estimate
+from palmette.records import Candidate, Thought, TraceRow, TraceRung, TraceStep
+from palmette.store import Campaign
+
+
+def trace(campaign: Campaign, genome: str, scale: Scale, prompts: bool = False) -> TraceRow | None:
+    """The way from the root to a genome (hash), with the prompts' texts if they are wanted.
+
+    None if it is no candidate of the campaign.
+    """
+    climbers = ascents(campaign.candidates(), campaign.trials(), scale)
+    by_hash = {held.candidate.genome: held for held in climbers if not held.candidate.replica}
+    if genome not in by_hash:
+        return None
+    thoughts: dict[int, list[Thought]] = defaultdict(list)
+    for thought in campaign.thoughts():
+        thoughts[thought.proposal].append(thought)
+    steps = _steps(_lineage(genome, by_hash), climbers, thoughts, scale)
+    last = by_hash[genome].candidate
+    return TraceRow(
+        campaign=campaign.config.name,
+        genome=genome,
+        expression=last.expression,
+        name=last.name,
+        steps=steps,
+        prompts=_prompts(campaign, steps) if prompts else None,
+    )
+
+
+def _lineage(genome: str, by_hash: Mapping[str, Ascent]) -> list[Ascent]:
+    """A genome's first parent, that one's, and so on to the root, the root first."""
+    chain = [by_hash[genome]]
+    while (parents := chain[-1].candidate.parents) and parents[0] in by_hash:
+        chain.append(by_hash[parents[0]])
+    return chain[::-1]
+
+
+def _steps(
+    lineage: Sequence[Ascent],
+    climbers: Sequence[Ascent],
+    thoughts: Mapping[int, Sequence[Thought]],
+    scale: Scale,
+) -> tuple[TraceStep, ...]:
+    by_rung = [_rungs(lineage, climbers, rung, scale) for rung in range(len(scale.rungs))]
+    steps = []
+    before: float | None = None
+    for climber in lineage:
+        first = score_at(climber, 0, scale)
+        score = first.mean if first else None
+        change = None if score is None or before is None else score - before
+        rungs = tuple(held[climber] for held in by_rung if climber in held)
+        number = climber.candidate.proposal
+        own = () if number is None else thoughts.get(number, ())
+        steps.append(_step(climber.candidate, rungs, change, own))
+        before = score
+    return tuple(steps)
+
+
+def _rungs(
+    lineage: Sequence[Ascent], climbers: Sequence[Ascent], rung: int, scale: Scale
+) -> dict[Ascent, TraceRung]:
+    """What those of a lineage that were let onto a rung have done there."""
+    estimated = estimates(climbers, rung, scale)
+    return {
+        climber: _rung(climber, rung, scale, estimated) for climber in lineage if climber.at(rung)
+    }
+
+
+def _rung(
+    climber: Ascent, rung: int, scale: Scale, estimated: Mapping[Ascent, Estimate | None]
+) -> TraceRung:
+    trials = climber.at(rung)
+    score = score_at(climber, rung, scale)
+    estimate = estimated.get(climber)
+    reasons = dict.fromkeys(t.reason for t in trials if t.state == "failed" and t.reason)
+    return TraceRung(
+        rung=scale.rungs[rung].name,
+        trials=tuple(trial.trial for trial in trials),
+        states=dict(Counter(trial.state for trial in trials)),
+        learning_rate=score.learning_rate if score else None,
+        score=score.mean if score else None,
+        seeds=len(score.values) if score else None,
+        estimate=estimate.value if estimate else None,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
+        reasons=tuple(reasons),
+    )
+
+
+def _step(
+    candidate: Candidate,
+    rungs: tuple[TraceRung, ...],
+    change: float | None,
+    thoughts: Sequence[Thought],
+) -> TraceStep:
+    promise = candidate.prediction
+    asked = [thought for thought in thoughts if thought.model is not None]
+    prices = [thought.usd for thought in asked if thought.usd is not None]
+    return TraceStep(
+        **candidate.model_dump(
+            include={
+                *("genome", "expression", "role", "name", "parents", "proposal", "proposer"),
+                *("edit", "edit_text", "motivation"),
+            }
+        ),
+        prediction=promise,
+        change=change,
+        held=None if promise is None or change is None else promise.low <= change <= promise.high,
+        rungs=rungs,
+        origin=next((held.origin for held in reversed(thoughts) if held.origin), None),
+        models=_once(thought.model for thought in asked),
+        cards=_once(card for thought in thoughts for card in thought.cards),
+        context=_once(genome for thought in thoughts for genome in thought.genomes),
+        rating=next(
+            (rating(held) for held in reversed(thoughts) if rating(held) is not None), None
+        ),
+        remarks=tuple(remark for thought in thoughts for remark in _remarks(thought)),
+        lesson=next((told for held in reversed(thoughts) if (told := _lesson(held))), None),
+        tokens_in=sum(thought.tokens_in for thought in asked) if asked else None,
+        tokens_out=sum(thought.tokens_out for thought in asked) if asked else None,
+        usd=math.fsum(prices) if prices else None,
+        seconds=math.fsum(thought.seconds for thought in asked) if asked else None,
+        thoughts=tuple(thoughts),
+    )
+
+
+def rating(thought: Thought) -> float | None:
+    """What a reviewer gave an idea; None for any other thought."""
+    given = thought.content.get("rating") if thought.role == "reviewer" else None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return float(given) if math.isfinite(given) else None
+
+
+def _remarks(thought: Thought) -> tuple[str, ...]:
+    if thought.role != "reviewer":
+        return ()
+    given = thought.content.get("remarks", ())
+    told = given if isinstance(given, list | tuple) else (given,)
+    return tuple(remark for remark in told if isinstance(remark, str) and remark.strip())
+
+
+def _lesson(thought: Thought) -> str | None:
+    """What an analyst learned: when it holds, and what it is."""
+    if thought.role != "analyst" or thought.outcome != "fine":
+        return None
+    told = (thought.content.get(name) for name in ("trigger", "insight"))
+    return "\n".join(part for part in told if isinstance(part, str)) or None
+
+
+def _once(held: Iterable[str | None]) -> tuple[str, ...]:
+    """What is there, each once, in the order in which it first came."""
+    return tuple(dict.fromkeys(one for one in held if one))
+
+
+def _prompts(campaign: Campaign, steps: Iterable[TraceStep]) -> dict[str, str]:
+    named = _once(thought.prompt for step in steps for thought in step.thoughts)
+    texts = ((digest, campaign.prompt(digest)) for digest in named)
+    return {digest: text for digest, text in texts if text is not None}
