@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from palmette.errors import GROUND, TrialError
-from palmette.records import CurvePoint, TrialResult, TrialSpec
+from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
 
 Outcome = Literal["done", "failed", "lost", "blocked"]
 Progress = Callable[[CurvePoint], None]
@@ -72,6 +72,12 @@ class Executor(Protocol):
 
     def submit(self, spec: TrialSpec, weights: Path | None = None) -> None:
         """Starts a trial; `weights` is a file for its trained state dict. Needs a free worker."""
+        ...
+
+    def admit(self, stranger: Stranger) -> None:
+        """Lets trials that are submitted from now on have parts of a further stranger, whose file
+        runs behind walls alone. Trials that run already go on.
+        """
         ...
 
     def wait(self, timeout: float | None = None) -> list[Finished]:
@@ -147,7 +153,8 @@ def out_of_memory(error: Exception) -> bool:
 class Inline:
     """Runs one trial at a time in this process, inside `wait`: for tests and debuggers.
 
-    Neither memory nor time is limited, and a crash takes this process with it.
+    Neither memory nor time is limited, and a crash takes this process with it. So no stranger's
+    file runs here: a trial that would build it fails.
     """
 
     workers = 1
@@ -168,6 +175,9 @@ class Inline:
         assert self.free, "submitted a trial while no worker is free"
         self._waiting = (spec, weights, perf_counter())
         self._killed = False
+
+    def admit(self, stranger: Stranger) -> None:
+        """Changes nothing: whether a trial needs the stranger's file is seen when it is built."""
 
     def wait(self, timeout: float | None = None) -> list[Finished]:
         """Runs the trial that was submitted, however long it takes, and reports it."""

@@ -11,8 +11,9 @@ Nothing outlives its parent: the kernel kills the server when the pool's process
 when the server does, and the server kills every group when its command pipe closes. The server also
 watches the trials' memory and time, and says by which signal a lost one died.
 
-The first message is the `Config`; then commands are `{"run": key, "spec": …, "weights": …}` and
-`{"kill": key}`; events are `started`, `point` and `ended`.
+The first message is the `Config`; then commands are `{"run": key, "spec": …, "weights": …}`,
+`{"kill": key}` and `{"admit": stranger}`, which lets later trials have parts of it; events are
+`started`, `point` and `ended`.
 """
 
 from __future__ import annotations
@@ -56,16 +57,20 @@ class Config:
 
     def make_runner(self) -> Runner:
         """Imports the runner's module and makes the runner; strangers' nodes are known to it."""
-        if self.strangers:
-            from palmette.model.stranger.node import admit
-
-            for stranger in self.strangers:
-                admit(Stranger.model_validate(stranger), run=True)
+        for stranger in self.strangers:
+            welcome(stranger)
         module, _, function = self.runner.partition(":")
         make = getattr(importlib.import_module(module), function)
         directory = Path(self.corpus_directory) if self.corpus_directory else None
         runner: Runner = make(directory, self.commit)
         return runner
+
+
+def welcome(stranger: dict[str, Any]) -> None:
+    """Makes a stranger's node known to the trials; its file runs in them alone."""
+    from palmette.model.stranger.node import admit
+
+    admit(Stranger.model_validate(stranger), run=True)
 
 
 @dataclass
@@ -145,6 +150,8 @@ class Server:
         for command in commands:
             if "run" in command:
                 self._fork(command)
+            elif "admit" in command:
+                welcome(command["admit"])
             else:
                 for trial in self._trials.values():
                     if trial.key == command["kill"]:

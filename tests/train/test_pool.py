@@ -12,8 +12,9 @@ from misbehaving import spec
 from tiny import numbers, tiny_spec
 
 from palmette.errors import PalmetteError, UserError
+from palmette.train.host import server_environment
 from palmette.train.loop import run_trial
-from palmette.train.pool import Pool, server_environment
+from palmette.train.pool import Pool
 
 RUNNER = "misbehaving:make"
 
@@ -249,9 +250,10 @@ def test_a_server_ends_its_trials_when_its_commands_close():
     pool.submit(spec("ignore_signals"))
     wait_for_points(pool, 1)
     pids = pool.pids
-    pool._server.stdin.close()
-    pool._server.wait(5)
-    assert pool._server.returncode == 0
+    (host,) = pool._hosts
+    host.process.stdin.close()
+    host.process.wait(5)
+    assert host.process.returncode == 0
     assert_gone(pids)
     pool.close()
 
