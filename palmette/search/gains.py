@@ -1,24 +1,26 @@
 """What proposals gained and cost, and how sure that is.
 
-The *gain* of a proposal is its genome's first-rung score minus its parent's, so what a proposer was
-handed is taken off. A proposal that came to nothing (declined, or every trial of it failed) gained
-0, and cost what it cost. Gains are signed: noise then averages out, where the better half of it
-would look like progress.
+The *gain* of a genome is its first-rung score minus its parent's, so what a proposer was handed is
+taken off. Gains are signed: noise then averages out, where the better half of it would look like
+progress. A genome whose every trial failed gained 0. A proposal that was declined used no trial and
+is in no mean of gains, but it cost what it cost.
 
-Two arms are compared by the difference of their mean gains. In one campaign a proposal is the unit
-(Welch's interval); proposals that share a parent share its noise, so that interval is too narrow.
+Two arms are compared by the difference of their mean gains. In one campaign a genome is the unit
+(Welch's interval); genomes that share a parent share its noise, so that interval is too narrow.
 With several seeds a seed is the unit: both arms of a seed begin with the same root, data and
 noise, so their difference is paired, and Student's interval is that of the mean over seeds.
 
-What money or tokens bought is the difference of the mean gains divided by the mean cost of a
-proposal. Its interval in one campaign is that of a ratio, linearised: with R the ratio, g the gain
-and c the cost, of the mean of g - R c (Cochran, Sampling Techniques, 1977, section 6.3).
+What tokens or money bought is the total that an arm gained more than the reference would have with
+as many genomes, divided by all that its proposals cost. In one campaign its interval is that of a
+ratio R, linearised: of the mean of e - R c over the proposals, with c the cost and e the gain less
+the reference's mean, or 0 where there was no trial (Cochran, Sampling Techniques, 1977, 6.3); the
+reference's own error is added.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,31 +33,30 @@ from palmette.ladder.statistics import CONFIDENCE, Estimate, mean_interval
 class Outcome:
     """A proposal and what came of it.
 
-    gain        None if it came to nothing
-    score       of its genome at the first rung
-    predicted   the change that it foretold, with its interval
+    tried       whether it became a genome that was trained
+    score       of that genome at the first rung; None if every trial failed
+    gain        over its parent; None likewise
+    predicted   the change that was foretold, with its interval
     rating      a reviewer's, before any trial
+    usd         None where a price is not known
     """
 
     proposal: int
-    gain: float | None = None
+    tried: bool = True
     score: float | None = None
-    tokens: int = 0
-    usd: float | None = 0.0
+    gain: float | None = None
     predicted: Estimate | None = None
     rating: float | None = None
-
-    @property
-    def counted(self) -> float:
-        """The gain as it enters a mean."""
-        return 0.0 if self.gain is None else self.gain
+    tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
 
 
 def mean_gain(seeds: Sequence[Sequence[Outcome]]) -> Estimate | None:
-    """The mean gain of an arm's proposals, which are given seed by seed."""
+    """The mean gain of an arm's genomes; its outcomes are given seed by seed."""
     if len(seeds) == 1:
-        return mean_interval([outcome.counted for outcome in seeds[0]])
-    return mean_interval([_mean(one) for one in seeds if one])
+        return mean_interval(_gains(seeds[0]))
+    return mean_interval([_mean(gains) for one in seeds if (gains := _gains(one))])
 
 
 def difference(
@@ -63,48 +64,54 @@ def difference(
 ) -> Estimate | None:
     """The mean gain of an arm minus that of another; seeds stand in the same order in both.
 
-    None where there are too few proposals, or seeds, for an interval.
+    None where there are too few genomes, or seeds, for an interval.
     """
-    if len(arm) == 1:
-        return _welch([o.counted for o in arm[0]], [o.counted for o in reference[0]])
-    pairs = [(one, other) for one, other in zip(arm, reference, strict=True) if one and other]
-    return mean_interval([_mean(one) - _mean(other) for one, other in pairs])
+    pairs = _pairs(arm, reference)
+    if len(arm) > 1:
+        return mean_interval([_mean(own) - _mean(base) for own, base, _ in pairs])
+    for own, base, _ in pairs:
+        if min(len(own), len(base)) > 1:
+            return _around(_mean(own) - _mean(base), (own, 1 / len(own)), (base, 1 / len(base)))
+    return None
 
 
 def bought(
     arm: Sequence[Sequence[Outcome]],
     reference: Sequence[Sequence[Outcome]],
-    costs: Sequence[Sequence[float | None]],
+    cost: Callable[[Outcome], float | None],
 ) -> Estimate | None:
     """How much more than the reference an arm gained for each unit of cost.
 
-    `costs` has one for each of the arm's outcomes. None if one is unknown or nothing was spent.
+    None if a cost is unknown, if nothing was spent, or where there are too few genomes or seeds.
     """
-    spent: list[list[float]] = []
-    for one in costs:
-        known = [cost for cost in one if cost is not None]
-        if len(known) < len(one) or not sum(known):
+    ratios = []
+    for own, base, outcomes in _pairs(arm, reference):
+        costs = [spent for outcome in outcomes if (spent := cost(outcome)) is not None]
+        total = sum(costs)
+        if len(costs) < len(outcomes) or not total:
             return None
-        spent.append(known)
-    if len(arm) == 1:
-        return _ratio([o.counted for o in arm[0]], spent[0], [o.counted for o in reference[0]])
-    triples = zip(arm, reference, spent, strict=True)
-    return mean_interval(
-        [(_mean(a) - _mean(b)) / float(np.mean(c)) for a, b, c in triples if a and b]
-    )
+        ratio = len(own) * (_mean(own) - _mean(base)) / total
+        ratios.append(ratio)
+        if len(arm) == 1 and min(len(outcomes), len(base)) > 1:
+            more = [outcome.tried * (_counted(outcome) - _mean(base)) for outcome in outcomes]
+            linear = [e - ratio * c for e, c in zip(more, costs, strict=True)]
+            return _around(ratio, (linear, 1 / total), (base, len(own) / len(base) / total))
+    return mean_interval(ratios) if len(arm) > 1 else None
 
 
 def hits(outcomes: Sequence[Outcome]) -> Estimate | None:
-    """How often a predicted interval held the change that was measured; of a good one, 95 %.
+    """How often a predicted interval held the change that was measured; of a good one, 95 %."""
+    told = [(o.predicted, o.gain) for o in outcomes if o.gain is not None]
+    held = [guess.low <= gain <= guess.high for guess, gain in told if guess is not None]
+    return share(sum(held), len(held))
 
-    The interval is the exact one of Clopper and Pearson (1934).
-    """
-    told = [(o.predicted, o.gain) for o in outcomes if o.predicted and o.gain is not None]
-    if not told:
+
+def share(number: int, total: int) -> Estimate | None:
+    """A proportion with the exact interval of Clopper and Pearson (1934); None of nothing."""
+    if not total:
         return None
-    held = sum(guess.low <= gain <= guess.high for guess, gain in told if guess)
-    found = stats.binomtest(held, len(told)).proportion_ci(CONFIDENCE)
-    return Estimate(held / len(told), float(found.low), float(found.high))
+    found = stats.binomtest(number, total).proportion_ci(CONFIDENCE)
+    return Estimate(number / total, float(found.low), float(found.high))
 
 
 def agreement(outcomes: Sequence[Outcome]) -> Estimate | None:
@@ -124,38 +131,40 @@ def agreement(outcomes: Sequence[Outcome]) -> Estimate | None:
 
 
 def best_after(outcomes: Sequence[Outcome], number: int) -> float | None:
-    """The best score among the first so many that an arm's genomes were given."""
-    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
-    return max(scores[:number], default=None)
+    """The best score among the first so many genomes of an arm."""
+    tried = [outcome.score for outcome in outcomes if outcome.tried][:number]
+    return max((score for score in tried if score is not None), default=None)
 
 
-def _mean(outcomes: Sequence[Outcome]) -> float:
-    return float(np.mean([outcome.counted for outcome in outcomes]))
+def _gains(outcomes: Sequence[Outcome]) -> list[float]:
+    return [_counted(outcome) for outcome in outcomes if outcome.tried]
 
 
-def _welch(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
-    """The difference of two means with the interval of Welch (1947, Biometrika 34:28)."""
-    if min(len(a), len(b)) < 2:
-        return None
-    return _around(float(np.mean(a) - np.mean(b)), a, b)
+def _counted(outcome: Outcome) -> float:
+    return 0.0 if outcome.gain is None else outcome.gain
 
 
-def _ratio(
-    gains: Sequence[float], costs: Sequence[float], base: Sequence[float]
-) -> Estimate | None:
-    if min(len(gains), len(base)) < 2:
-        return None
-    unit = float(np.mean(costs))
-    ratio = float(np.mean(gains) - np.mean(base)) / unit
-    linear = [gain - ratio * cost for gain, cost in zip(gains, costs, strict=True)]
-    return _around(ratio, linear, base, unit)
+def _pairs(
+    arm: Sequence[Sequence[Outcome]], reference: Sequence[Sequence[Outcome]]
+) -> list[tuple[list[float], list[float], Sequence[Outcome]]]:
+    """For each seed with genomes in both: the gains of each, and all outcomes of the arm."""
+    rows = [(_gains(a), _gains(b), a) for a, b in zip(arm, reference, strict=True)]
+    return [row for row in rows if row[0] and row[1]]
 
 
-def _around(value: float, a: Sequence[float], b: Sequence[float], unit: float = 1.0) -> Estimate:
-    """A value with the half-width of mean(a) - mean(b), divided by a unit."""
-    parts = float(np.var(a, ddof=1)) / len(a), float(np.var(b, ddof=1)) / len(b)
-    if not sum(parts):
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _around(value: float, *sums: tuple[Sequence[float], float]) -> Estimate:
+    """A value whose error is that of independent sums, each of values times a weight.
+
+    The degrees of freedom are those of Welch (1947, Biometrika 34:28).
+    """
+    parts = [(len(x) * float(np.var(x, ddof=1)) * w**2, len(x) - 1) for x, w in sums]
+    variance = sum(part for part, _ in parts)
+    if not variance:
         return Estimate(value, value, value)
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(sum(parts)) / unit
+    freedom = variance**2 / sum(part**2 / free for part, free in parts)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
     return Estimate(value, value - half, value + half)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,16 +21,16 @@ from palmette.search.gains import (
 def arm(
     rng: np.random.Generator, mean: float, size: int = 30, seeds: int = 1, spread: float = 0.02
 ) -> list[list[Outcome]]:
-    """Simulated proposals; what a seed does to all of its proposals is drawn from the generator."""
+    """Simulated proposals, all of which became genomes."""
     return [
-        [Outcome(i, float(rng.normal(mean, spread)), tokens=int(rng.integers(500, 4000)))
+        [Outcome(i, gain=float(rng.normal(mean, spread)), tokens=int(rng.integers(500, 4000)))
          for i in range(size)]
         for _ in range(seeds)
     ]  # fmt: skip
 
 
-def thousands(seeds: list[list[Outcome]]) -> list[list[float]]:
-    return [[outcome.tokens / 1000 for outcome in one] for one in seeds]
+def thousands(outcome: Outcome) -> float:
+    return outcome.tokens / 1000
 
 
 def test_a_planted_difference_is_found_and_none_is_not() -> None:
@@ -47,20 +49,21 @@ def test_intervals_cover_the_truth(seeds: int) -> None:
     """95 % of the intervals, within what 400 simulations can tell (99.9 %: 0.91 to 0.98)."""
     rng, held = np.random.default_rng(seeds), [0, 0]
     for _ in range(400):
-        one, base = arm(rng, 0.01, 20, seeds), arm(rng, -0.01, 15, seeds, spread=0.05)
-        found, paid = difference(one, base), bought(one, base, thousands(one))
+        one, base = arm(rng, 0.01, 30, seeds), arm(rng, -0.01, 15, seeds, spread=0.05)
+        one = [[replace(o, tried=bool(rng.random() < 0.7)) for o in seed] for seed in one]
+        found, paid = difference(one, base), bought(one, base, thousands)
         assert found is not None
         assert paid is not None
         held[0] += found.low <= 0.02 <= found.high
-        held[1] += paid.low <= 0.02 / 2.2495 <= paid.high  # thousands of tokens a proposal
+        held[1] += paid.low <= 0.7 * 0.02 / 2.2495 <= paid.high  # thousands of tokens a proposal
     assert all(0.91 <= number / 400 <= 0.98 for number in held), held
 
 
 def test_what_seeds_share_drops_out() -> None:
     """A shift of a whole seed is in both arms: the paired interval does not see it."""
     shifts = [-0.5, 0.0, 0.5]
-    one = [[Outcome(i, 0.02 + shift + 0.001 * i) for i in range(4)] for shift in shifts]
-    base = [[Outcome(i, shift + 0.001 * i) for i in range(4)] for shift in shifts]
+    one = [[Outcome(i, gain=0.02 + shift + 0.001 * i) for i in range(4)] for shift in shifts]
+    base = [[Outcome(i, gain=shift + 0.001 * i) for i in range(4)] for shift in shifts]
     found = difference(one, base)
     assert found == Estimate(pytest.approx(0.02), pytest.approx(0.02), pytest.approx(0.02))
 
@@ -70,45 +73,47 @@ def test_welch_is_scipys() -> None:
     one, base = arm(rng, 0.0, 9), arm(rng, 0.0, 14, spread=0.1)
     found = difference(one, base)
     theirs = stats.ttest_ind(
-        [o.counted for o in one[0]], [o.counted for o in base[0]], equal_var=False
+        [o.gain for o in one[0]], [o.gain for o in base[0]], equal_var=False
     ).confidence_interval()
     assert found is not None
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_what_came_to_nothing_gained_nothing_and_cost_what_it_cost() -> None:
-    base = [[Outcome(0, 0.0), Outcome(1, 0.0)]]
-    all_fine = [[Outcome(0, 0.1, tokens=1000), Outcome(1, 0.1, tokens=1000)]]
-    half = [[*all_fine[0], Outcome(2, tokens=1000), Outcome(3, tokens=1000)]]
-    full, less = mean_gain(all_fine), mean_gain(half)
-    assert full is not None
-    assert less is not None
-    assert (full.value, less.value) == (pytest.approx(0.1), pytest.approx(0.05))
-    dear, cheap = (bought(one, base, thousands(one)) for one in (half, all_fine))
-    assert dear is not None
-    assert cheap is not None
-    assert (cheap.value, dear.value) == (pytest.approx(0.1), pytest.approx(0.05))
+def test_a_declined_proposal_costs_what_it_costs_and_a_failed_genome_gains_nothing() -> None:
+    base = [[Outcome(0, gain=0.0), Outcome(1, gain=0.0)]]
+    fine = [[Outcome(0, gain=0.1, tokens=1000), Outcome(1, gain=0.1, tokens=1000)]]
+    declined = [[*fine[0], *(Outcome(n, tried=False, tokens=1000) for n in (2, 3))]]
+    failed = [[*fine[0], *(Outcome(n, tokens=1000) for n in (2, 3))]]
+    told = [
+        (pytest.approx(mean.value), pytest.approx(paid.value))
+        for arm in (fine, declined, failed)
+        if (mean := mean_gain(arm)) and (paid := bought(arm, base, thousands))
+    ]
+    assert told == [(0.1, 0.1), (0.1, 0.05), (0.05, 0.05)]
 
 
 def test_what_is_not_known_is_none() -> None:
-    one, base = [[Outcome(0, 0.1)]], [[Outcome(0, 0.0), Outcome(1, 0.1)]]
+    one, base = [[Outcome(0, gain=0.1)]], [[Outcome(0, gain=0.0), Outcome(1, gain=0.1)]]
     assert mean_gain(one) is None
     assert mean_gain([[]]) is None
     assert difference(one, base) is None
-    assert bought(base, base, [[0.0, 0.0]]) is None  # nothing was spent
-    assert bought(base, base, [[1.0, None]]) is None  # a price is missing
-    assert hits([Outcome(0, 0.1)]) is None
+    assert difference([[]], base) is None
+    assert bought(base, base, thousands) is None  # nothing was spent
+    assert bought(base, base, lambda outcome: None) is None  # a price is missing
+    assert hits([Outcome(0, gain=0.1)]) is None
     assert best_after([Outcome(0)], 5) is None
 
 
 def test_predictions_and_ratings_are_held_against_what_was_measured() -> None:
     guess = Estimate(0.0, -0.1, 0.1)
-    told = [Outcome(i, 0.05 if i else 0.5, predicted=guess, rating=float(i)) for i in range(10)]
+    told = [
+        Outcome(i, gain=0.05 if i else 0.5, predicted=guess, rating=float(i)) for i in range(10)
+    ]
     found = hits([*told, Outcome(10, predicted=guess)])
     assert found is not None
     assert found.value == 0.9
     assert found.low < 0.6 < 0.99 < found.high
-    rising = [Outcome(i, float(i), rating=i / 2) for i in range(10)]
+    rising = [Outcome(i, gain=float(i), rating=i / 2) for i in range(10)]
     trend = agreement(rising)
     assert trend is not None
     assert trend.value == pytest.approx(1.0)
@@ -117,5 +122,6 @@ def test_predictions_and_ratings_are_held_against_what_was_measured() -> None:
 
 
 def test_the_best_so_far_counts_what_was_trained() -> None:
-    outcomes = [Outcome(0, score=0.3), Outcome(1), Outcome(2, score=0.1), Outcome(3, score=0.5)]
+    declined = Outcome(1, tried=False)
+    outcomes = [Outcome(0, score=0.3), declined, Outcome(2), Outcome(3, score=0.5)]
     assert [best_after(outcomes, n) for n in (1, 2, 3, 9)] == [0.3, 0.3, 0.5, 0.5]
