@@ -14,8 +14,15 @@ from palmette.grammar.node import Node, fields_of
 from palmette.grammar.types import NO_EFFECTS, Child, Effects, Sort, literal
 
 
-def gbnf(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> str:
+def gbnf(
+    language: Language,
+    depth: int = 6,
+    sort: Sort = Sort.MODEL,
+    required: Effects = NO_EFFECTS,
+) -> str:
     """A GBNF grammar of all genomes at most `depth` nodes deep; its start is `root`.
+
+    With another sort or required effects, of all trees for such a place.
 
     Raises `ValueError` if no genome is that shallow.
 
@@ -23,8 +30,8 @@ def gbnf(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> str:
     >>> print(gbnf(palmette.language(), depth=3).splitlines()[0])
     root ::= model-3
     """
-    levels = Levels.of(language, sort, depth)
-    rules = {"root": _rule_name(title((sort, NO_EFFECTS), depth))}
+    levels = Levels.of(language, (sort, required), depth)
+    rules = {"root": _rule_name(title((sort, required), depth))}
     for (want, level), classes in levels.places.items():
         place = _rule_name(title(want, level))
         rules[place] = " | ".join(_rule_name(f"{cls.name}-{place}") for cls in classes)

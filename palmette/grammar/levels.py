@@ -6,12 +6,13 @@ node included: a place at level 1 holds a leaf.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from palmette.grammar.language import Language, Want
 from palmette.grammar.node import Node, fields_of
 from palmette.grammar.rules import a_sort
-from palmette.grammar.types import NO_EFFECTS, Child, Effects, Sort
+from palmette.grammar.types import Child, Effects
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,32 @@ class Levels:
     _known: dict[tuple[Want, int], tuple[type[Node], ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, language: Language, sort: Sort, depth: int) -> Levels:
-        """The places of all trees of a sort at most `depth` nodes deep.
+    def of(cls, language: Language, want: Want, depth: int) -> Levels:
+        """The places of all trees for a place that are at most `depth` nodes deep.
 
         Raises `ValueError` if there is no tree that shallow.
         """
         levels = cls(language)
-        root = (sort, NO_EFFECTS)
-        if not levels.possible(root, depth):
-            raise ValueError(f"{a_sort(sort, True)} does not fit into depth {depth}; allow more")
-        pending = [(root, depth)]
+        if not levels.possible(want, depth):
+            raise ValueError(f"{a_sort(want[0], True)} does not fit into depth {depth}; allow more")
+        levels.open([want], depth)
+        return levels
+
+    def open(self, wants: Iterable[Want], depth: int) -> None:
+        """Adds the places of all trees at most `depth` nodes deep, wherever there is one."""
+        pending = [(want, depth) for want in wants if self.possible(want, depth)]
         while pending:
             place = pending.pop(0)
-            if place in levels.places:
+            if place in self.places:
                 continue
             want, level = place
-            levels.places[place] = levels._classes(want, level)
+            self.places[place] = self._classes(want, level)
             pending += [
                 (below, level - 1)
-                for standing in levels.places[place]
+                for standing in self.places[place]
                 for below in wants_of(standing, want[1]).values()
-                if levels.possible(below, level - 1)
+                if self.possible(below, level - 1)
             ]
-        return levels
 
     def possible(self, want: Want, level: int) -> bool:
         """Whether a place can be completed within a level."""

@@ -37,7 +37,7 @@ def to_json(node: Node) -> dict[str, Any]:
         held = getattr(node, name)
         if isinstance(spec, Knob):
             if held != spec.absent:
-                data[name] = _plain(held)
+                data[name] = plain(held)
         else:
             data[name] = [to_json(kid) for kid in held] if spec.many else to_json(held)
     return data
@@ -85,56 +85,98 @@ def read_knob(
     )
 
 
-def json_schema(language: Language, depth: int = 6, sort: Sort = Sort.MODEL) -> dict[str, Any]:
+def json_schema(
+    language: Language,
+    depth: int = 6,
+    sort: Sort = Sort.MODEL,
+    required: Effects = NO_EFFECTS,
+    every: bool = False,
+) -> dict[str, Any]:
     """A JSON Schema (draft 2020-12) of all genomes at most `depth` nodes deep.
+
+    With another sort or required effects, of all trees for such a place. With `every`, each
+    property is required, knobs at their absent value too, as some servers ask.
 
     Raises `ValueError` if no genome is that shallow.
     """
-    levels = Levels.of(language, sort, depth)
+    levels = Levels.of(language, (sort, required), depth)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$ref": _reference((sort, NO_EFFECTS), depth),
-        "$defs": {
-            title(want, level): {
-                "anyOf": [_object(levels, cls, want[1], level - 1) for cls in classes]
-            }
-            for (want, level), classes in levels.places.items()
-        },
+        "$ref": reference((sort, required), depth),
+        "$defs": definitions(levels, every, described=True),
     }
 
 
-def _object(levels: Levels, cls: type[Node], required: Effects, below: int) -> dict[str, Any]:
+def definitions(levels: Levels, every: bool, described: bool) -> dict[str, Any]:
+    """The definition of each place and of each class that stands somewhere, by name.
+
+    `described` adds what classes and knobs mean.
+    """
+    defined: dict[str, Any] = {}
+    for (want, level), classes in levels.places.items():
+        names = [_class_title(cls, want[1], level) for cls in classes]
+        defined[title(want, level)] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+        for cls, name in zip(classes, names, strict=True):
+            if name not in defined:
+                defined[name] = node_schema(levels, cls, want[1], level - 1, every, described)
+    return defined
+
+
+def node_schema(
+    levels: Levels, cls: type[Node], required: Effects, below: int, every: bool, described: bool
+) -> dict[str, Any]:
     """The schema of one class at a place; its children stand at the level `below`."""
     properties: dict[str, Any] = {"node": {"const": cls.name}}
     wanted = ["node"]
     for name, spec in fields_of(cls).items():
         if isinstance(spec, Child):
             want = (spec.sort, required | spec.requires)
-            possible = levels.possible(want, below)
-            kid: Any = {"$ref": _reference(want, below)} if possible else False
-            most = spec.most if possible else 0
-            many = {"type": "array", "items": kid, "minItems": spec.least, "maxItems": most}
-            properties[name] = many if spec.many else kid
+            properties[name] = _kids(spec, want, below, levels)
             wanted.append(name)
         else:
             allowed = spec.allowed(required)
-            properties[name] = {"enum": [_plain(c) for c in allowed], "description": spec.meaning}
-            if spec.absent not in allowed:
+            properties[name] = {"enum": [plain(choice) for choice in allowed]}
+            if described:
+                properties[name]["description"] = spec.meaning
+            if every or spec.absent not in allowed:
                 wanted.append(name)
+    told = {"description": cls.summary()} if described else {}
+    return told | object_of(properties, wanted)
+
+
+def object_of(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """The schema of objects with these properties and no other."""
     return {
         "type": "object",
-        "description": cls.summary(),
         "properties": properties,
-        "required": wanted,
+        "required": required,
         "additionalProperties": False,
     }
 
 
-def _reference(want: Want, level: int) -> str:
+def reference(want: Want, level: int) -> str:
+    """Where a place is defined."""
     return f"#/$defs/{title(want, level)}"
 
 
-def _plain(value: Value) -> bool | int | str:
+def _kids(spec: Child, want: Want, level: int, levels: Levels) -> dict[str, Any]:
+    if not levels.possible(want, level):
+        return {"const": []}
+    kid = {"$ref": reference(want, level)}
+    if not spec.many:
+        return kid
+    return {"type": "array", "items": kid, "minItems": spec.least, "maxItems": spec.most}
+
+
+def _class_title(cls: type[Node], required: Effects, level: int) -> str:
+    """The name of a class at a place; that of a leaf is the same at all levels."""
+    leaf = not any(isinstance(spec, Child) for spec in fields_of(cls).values())
+    parts = [cls.name, *sorted(effect.value for effect in required)]
+    return "-".join(parts if leaf else [*parts, str(level)])
+
+
+def plain(value: Value) -> bool | int | str:
+    """A knob's value in JSON."""
     return str(value) if isinstance(value, Fraction) else value
 
 

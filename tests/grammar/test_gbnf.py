@@ -26,7 +26,7 @@ from palmette.grammar import (
 from .toy import TOY, Lin, Pre, sampled
 
 Tree: TypeAlias = tuple[Any, ...]  # ("or" | "and" | "rule" | "text" | "times", ...)
-TOKEN = re.compile(r'\s*("[^"]*"|[a-z][a-z0-9-]*|\{\d+,\d+\}|[()|?])')
+TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|[a-z][a-z0-9-]*|\{\d+,\d+\}|[()|?])')
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Notation:
                 least, most = map(int, token[1:-1].split(","))
                 parts[-1] = ("times", least, most, parts[-1])
             elif token.startswith('"'):
-                parts.append(("text", token[1:-1]))
+                parts.append(("text", re.sub(r"\\(.)", r"\1", token[1:-1])))
             else:
                 parts.append(("rule", token))
         return ("and", *parts)
