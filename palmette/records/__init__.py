@@ -33,6 +33,7 @@ from palmette.records.rows import (
     TrialRow,
 )
 from palmette.records.stranger import Counted, GateResult, Setting, Stranger
+from palmette.records.study import Span, Study, StudyArm
 from palmette.records.thought import DesignerConfig, Origin, Thought, ThoughtOutcome
 from palmette.records.trace import TraceRow, TraceRung, TraceStep
 from palmette.records.trial import (
@@ -77,9 +78,12 @@ __all__ = [
     "SampleRow",
     "Setting",
     "ShowRow",
+    "Span",
     "StatusRow",
     "StoredTrial",
     "Stranger",
+    "Study",
+    "StudyArm",
     "TaskMetrics",
     "TaskRow",
     "Thought",
