@@ -1,34 +1,29 @@
-"""Prices, budgets, and the ledger of what language models have cost.
+"""Budgets, and the ledger of what language models have cost.
 
 A cap holds before a call, not after it: a call is made only if the budget would still hold were
-its answer as long as it may be. What was spent in earlier sessions of a campaign counts.
+its answer as long as it may be and its prompt half as long again as estimated. What a server
+counts beyond that, it counts beyond the cap, by one call at most for each that is under way. What
+was spent in earlier sessions of a campaign counts. Whether a server's count is believed is settled
+where it comes in (`usage`): one below a third of the estimate is not.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from palmette.designer.endpoint import CallError, Request
+from palmette.designer.endpoint import CallError, Request, tokens
+from palmette.designer.prices import Price, table
 from palmette.errors import UserError
 
-_FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(k|M)?\s*-?\s*(usd|tokens)\s*")
+_FORM = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*(k|M)?\s*-?\s*(usd|tokens)\s*")
 _MANY = {None: 1, "k": 1_000, "M": 1_000_000}
-
-
-@dataclass(frozen=True)
-class Price:
-    """US dollars per million tokens."""
-
-    tokens_in: float
-    tokens_out: float
-
-    def usd(self, tokens_in: int, tokens_out: int) -> float:
-        """What so many tokens cost."""
-        return (self.tokens_in * tokens_in + self.tokens_out * tokens_out) / 1e6
+CAUTION = 1.5  # a prompt may have so many times the tokens that are estimated
+TEMPLATE = 64  # tokens that a server puts around it
 
 
 @dataclass(frozen=True)
@@ -49,40 +44,58 @@ class ModelBudget:
         (200000, 2.0)
         """
         match = _FORM.fullmatch(text)
-        if match is None or float(match[1]) == 0:
+        amount = float(match[1]) * _MANY[match[2]] if match else 0.0
+        if match is None or amount == 0 or (match[3] == "tokens" and amount < 1):
             raise UserError(
                 "a budget of language models is money such as 2usd or tokens such as 200k-tokens; "
                 f"{text!r} is neither. Give one with --llm-budget"
             )
-        amount = float(match[1]) * _MANY[match[2]]
         if match[3] == "usd":
             return cls(text.strip(), usd=amount)
         return cls(text.strip(), tokens=round(amount))
 
 
-@dataclass
+def check_priced(
+    budget: ModelBudget | None, models: Iterable[str], prices: Mapping[str, Price]
+) -> None:
+    """Raises `UserError` if a budget is in money and the price of a model is not known.
+
+    A server on this machine costs nothing only if the user says so.
+    """
+    unknown = [name for name in models if name not in prices]
+    if budget is not None and budget.usd is not None and unknown:
+        raise UserError(
+            f"a budget of {budget.text} needs a price for {', '.join(unknown)}, and the table of "
+            f"{table()[0]} has none; give it with --llm-price {unknown[0]}=IN/OUT in US dollars "
+            "per million tokens (0/0 if it costs nothing), or a budget in tokens"
+        )
+
+
+@dataclass(eq=False)
 class Reservation:
     """A call's share of the budget: all that it could cost, until it is settled."""
 
     tokens_in: int
     tokens_out: int
-    settled: bool = False
 
     def settle(self, tokens_in: int, tokens_out: int) -> None:
         """What the call used in the end."""
-        self.tokens_in, self.tokens_out, self.settled = tokens_in, tokens_out, True
+        self.tokens_in, self.tokens_out = tokens_in, tokens_out
 
 
 @dataclass
 class Ledger:
-    """What was spent, under a cap or under none; safe to use from several threads."""
+    """What was spent, under a cap or under none; safe to use from several threads.
+
+    `spent_usd` is what those models cost whose prices are known.
+    """
 
     budget: ModelBudget | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
     spent_tokens: int = 0
     spent_usd: float = 0.0
-    _reserved: list[tuple[str, Reservation]] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _held: list[tuple[str, Reservation]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def usd(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
         """The price of so many tokens; None where none is known."""
@@ -91,46 +104,63 @@ class Ledger:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more can be asked."""
-        with self._lock:
-            return self._over(0, 0.0)
+        """Whether the cap is reached, so that nothing more can be asked."""
+        with self._changed:
+            return self.budget is not None and (
+                self.spent_tokens >= self.budget.tokens
+                if self.budget.tokens is not None
+                else self.spent_usd >= (self.budget.usd or 0.0)
+            )
 
     @contextmanager
     def reserve(self, model: str, request: Request) -> Iterator[Reservation]:
-        """Holds what a call may cost while it is made.
+        """Holds what a call may cost while it is made; one at a time in a thread.
 
-        A call that raises `CallError` is settled with the tokens that the error names.
+        If it would fit but for calls under way, it waits for them. A call that raises `CallError`
+        is settled with the tokens that the error names; one that nobody settled has cost all that
+        it could.
 
         Raises `CallError` ("over budget") if the cap does not allow it.
         """
-        held = Reservation(request.tokens, request.most_tokens)
-        with self._lock:
-            if self._over(held.tokens_in + held.tokens_out, self._price(model, held)):
-                told = self.budget.text if self.budget else ""
-                raise CallError("over budget", f"the models' budget of {told} is spent")
-            self._reserved.append((model, held))
+        held = most(request)
+        with self._changed:
+            self._check_priced(model)
+            while not self._fits([*self._held, (model, held)]):
+                if not self._fits([(model, held)]):
+                    told = self.budget.text if self.budget else ""
+                    raise CallError("over budget", f"the models' budget of {told} is spent")
+                self._changed.wait()
+            self._held.append((model, held))
         try:
             yield held
         except CallError as error:
             held.settle(error.tokens_in, error.tokens_out)
             raise
         finally:
-            with self._lock:
-                self._reserved.remove((model, held))
-                if held.settled:
-                    self.spent_tokens += held.tokens_in + held.tokens_out
-                    self.spent_usd += self._price(model, held)
+            with self._changed:
+                self._held.remove((model, held))
+                self.spent_tokens += held.tokens_in + held.tokens_out
+                self.spent_usd += self.usd(model, held.tokens_in, held.tokens_out) or 0.0
+                self._changed.notify_all()
 
-    def _over(self, more_tokens: int, more_usd: float) -> bool:
+    def _fits(self, calls: Iterable[tuple[str, Reservation]]) -> bool:
+        """Whether the budget holds with these calls on top of what was spent."""
         if self.budget is None:
-            return False
-        waiting = [held for _, held in self._reserved]
-        tokens = self.spent_tokens + sum(h.tokens_in + h.tokens_out for h in waiting) + more_tokens
-        usd = self.spent_usd + sum(self._price(*own) for own in self._reserved) + more_usd
+            return True
+        used = [(model, held.tokens_in, held.tokens_out) for model, held in calls]
         if self.budget.tokens is not None:
-            return tokens >= self.budget.tokens if not more_tokens else tokens > self.budget.tokens
+            return self.spent_tokens + sum(i + o for _, i, o in used) <= self.budget.tokens
         assert self.budget.usd is not None
-        return usd >= self.budget.usd if not more_usd else usd > self.budget.usd
+        return self.spent_usd + sum(self.usd(*one) or 0.0 for one in used) <= self.budget.usd
 
-    def _price(self, model: str, held: Reservation) -> float:
-        return self.usd(model, held.tokens_in, held.tokens_out) or 0.0
+    def _check_priced(self, model: str) -> None:
+        if self.budget is not None and self.budget.usd is not None and model not in self.prices:
+            told = f"a budget of {self.budget.text} cannot hold {model}, whose price is not known"
+            raise CallError("over budget", told)
+
+
+def most(request: Request) -> Reservation:
+    """What a call may use at most: some servers count the schema as a part of the prompt."""
+    schema = request.shape.schema if request.shape else None
+    beside = tokens(json.dumps(schema)) if schema is not None else 0
+    return Reservation(int(CAUTION * request.tokens) + beside + TEMPLATE, request.most_tokens)
