@@ -35,7 +35,9 @@ def invent(source: str, number: int) -> Stranger:
     file = f"idea_{number}.py"
     size = len(source.encode("utf-8", "replace"))
     if size > LARGEST_BYTES:
-        raise StrangerError(f"{file} has {size:,} bytes; a layer's file has at most 64,000")
+        raise StrangerError(
+            f"{file} has {size:,} bytes; a layer's file has at most {LARGEST_BYTES:,}"
+        )
     if faults := unrestrained(Source(file, source)):
         raise StrangerError(*faults)
     request: dict[str, Any] = {

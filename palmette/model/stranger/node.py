@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -139,7 +140,7 @@ class Foreign:
     def __call__(self, **arguments: Any) -> Any:
         """The module itself where it may run, its stand-in where it may not."""
         if not self.run:
-            if not _standing_in:
+            if not _standing_in.get():
                 raise UserError(
                     f"{self.cls} of {self.stranger.file} is built in a locked-down process alone; "
                     "to have it here, write it with `palmette export` and import what you wrote"
@@ -190,17 +191,17 @@ def loaded(file: str, source: str) -> ModuleType:
     return execute(Source(file, source))
 
 
-_standing_in: list[bool] = []
+_standing_in = ContextVar("standing in", default=False)
 
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
     """Meanwhile, models with strangers are built with stand-ins in their place."""
-    _standing_in.append(True)
+    before = _standing_in.set(True)
     try:
         yield
     finally:
-        _standing_in.pop()
+        _standing_in.reset(before)
 
 
 class StandIn(nn.Module):
