@@ -58,8 +58,8 @@ SATURATION = 1.5  # k1 of BM25: from how many times on a word's repetition count
 LENGTH_WEIGHT = 0.75  # b of BM25: how much a card's length is held against it
 FUSION = 60  # k of reciprocal rank fusion, as published
 
-Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Sequence[float]] | None]
-"""A vector of each text, or None where none can be had just now."""
+Embed: TypeAlias = Callable[[str, Sequence[str]], Sequence[Sequence[float]] | None]
+"""A vector of a question and of each text, in this order, or None where none can be had."""
 
 _PAPER = re.compile(r"\S.* \(\d{4}\), \S((?!, arXiv).)*(, arXiv \d{4}\.\d{4,5})?")
 _EXPRESSION = re.compile(r"`([^`]*)`")
@@ -162,7 +162,7 @@ def retrieve(
     held = (*cards(), *extra)
     asked = query[:QUERY_CHARACTERS]
     scores = _by_words(words(asked), held)
-    vectors = embed([asked, *map(searched, held)]) if embed and asked.strip() else None
+    vectors = embed(asked, [searched(card) for card in held]) if embed and asked.strip() else None
     if vectors is not None:
         scores = _fused(scores, _cosines(vectors))
     order = sorted(range(len(held)), key=lambda place: (-scores[place], place))

@@ -122,7 +122,7 @@ class Session:
         faults: tuple[str, ...] = ()
         for attempt in range(1, config.retries + 2):
             room = config.context_tokens - _size(told)
-            if room < LEAST_ANSWER:
+            if room < min(wanted, LEAST_ANSWER):
                 raise StepError(
                     role,
                     f"a prompt of about {_size(told)} tokens leaves no room for an answer in a "
@@ -157,14 +157,22 @@ class Session:
 
     def check(self, faults: Sequence[str], content: dict[str, object]) -> None:
         """Notes a check that was executed, by the grammar, the screen or the gates."""
-        outcome = "invalid" if faults else "fine"
-        thought = Thought(
-            proposal=self.proposal,
-            proposer=self.proposer,
-            role="check",
-            outcome=outcome,
-            faults=tuple(faults),
-            content=content,
+        self._note("invalid" if faults else "fine", faults, content)
+
+    def lack(self, told: str) -> None:
+        """Notes that the step goes on without something that failed beside it."""
+        self._note("failed", (told,), {})
+
+    def _note(self, outcome: str, faults: Sequence[str], content: dict[str, object]) -> None:
+        thought = Thought.model_validate(
+            {
+                "proposal": self.proposal,
+                "proposer": self.proposer,
+                "role": "check",
+                "outcome": outcome,
+                "faults": tuple(faults),
+                "content": content,
+            }
         )
         self.thoughts.append(thought)
         self.studio.note(thought, None)
