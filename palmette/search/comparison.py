@@ -51,6 +51,13 @@ class Comparison:
         queued = self.book.queued()
         return self.book.start(queued[0]) if queued else None
 
+    def attend(self, seconds: float = 0.0) -> bool:
+        """Nobody thinks: there is nothing to wait for."""
+        return False
+
+    def close(self) -> None:
+        """Nobody thinks: there is nothing to keep."""
+
 
 def compare_rows(book: Book) -> list[CompareRow]:
     """One row a genome in the order given; differences are to the first, paired by seed.

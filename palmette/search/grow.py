@@ -13,6 +13,8 @@ from palmette.search.book import Book
 from palmette.train.executor import Executor, Finished
 
 BEAT_SECONDS = 5.0
+WAIT_SECONDS = 0.5  # for whatever ends first
+THOUGHT_SECONDS = 0.01  # while a worker is idle, for which a thought may come
 
 
 class Asks(Protocol):
@@ -25,6 +27,14 @@ class Asks(Protocol):
 
     def ask(self) -> StoredTrial | None:
         """The next trial, marked as running; None if there is nothing to do just now."""
+        ...
+
+    def attend(self, seconds: float = 0.0) -> bool:
+        """Takes in what is thought, waiting at most so long for it; whether to ask again then."""
+        ...
+
+    def close(self) -> None:
+        """Keeps what has been thought by now; waits for nobody."""
         ...
 
 
@@ -42,7 +52,7 @@ def grow(
     beat: Callable[[], None],
     on_update: Callable[[Update], None] = lambda update: None,
 ) -> None:
-    """Runs a campaign until its scheduler has nothing more to ask for.
+    """Runs a campaign until its scheduler has nothing more to ask for and nothing is thought of.
 
     `beat` renews the campaign's lease. On an error or KeyboardInterrupt the executor is closed, its
     trials go back into the queue, the campaign is marked as stopped, and the error goes on to the
@@ -62,9 +72,13 @@ def grow(
                 weights = campaign.weights_directory / f"{trial.key}.pt"
                 executor.submit(trial.spec, weights if trial.spec.rung == last_rung else None)
                 running[trial.key] = trial
-            if not running:
+            if running:
+                scheduler.attend()
+                ended = executor.wait(WAIT_SECONDS if not executor.free else THOUGHT_SECONDS)
+            elif scheduler.attend(WAIT_SECONDS):
+                ended = []
+            else:
                 break
-            ended = executor.wait(0.5)
             done = [_keep(book, running.pop(f.key), f) for f in ended if f.outcome != "blocked"]
             for blocked in ended:
                 if blocked.outcome == "blocked":
@@ -80,11 +94,14 @@ def grow(
             on_update(Update(tuple(running.values()), tuple(done)))
     except BaseException:
         executor.close()
+        with suppress(StorageError):
+            scheduler.close()
         # A store that cannot be written now is put in order by the next `grow`; what matters to
         # the user is the first error.
         with suppress(StorageError):
             campaign.stop(book.elapsed)
         raise
+    scheduler.close()
     campaign.set_elapsed(book.elapsed)
     campaign.set_state("finished")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.ladder.scales import Scale
 from palmette.model import Fit, cost, fit
@@ -47,9 +49,12 @@ class Screen:
         """
         if genome.hash in hashes(entries):
             return "known"
-        for rung in range(len(self.scale.rungs)):
-            if not self.fit(genome, rung).fits:
-                return "does not fit"
+        try:
+            fits = all(self.fit(genome, rung).fits for rung in range(len(self.scale.rungs)))
+        except UserError:  # layers from files that have no width in common
+            fits = False
+        if not fits:
+            return "does not fit"
         if self.flops(genome) > self.scale.flops_limit * self.reference_flops:
             return "too costly"
         own = fingerprint_of(genome)
@@ -59,13 +64,18 @@ class Screen:
         return "twin" if any(twins(own, other) for other in others if other) else None
 
 
+_one_at_a_time = threading.Lock()
+
+
 @lru_cache(maxsize=8192)
 def fingerprint_of(genome: Genome) -> Fingerprint:
     """The outputs that tell functional twins, computed once a genome.
 
-    In one thread: the same bits whatever the machine has, and no waiting for cores that train.
+    In one thread: the same bits whatever the machine has, and no waiting for cores that train. How
+    many threads torch uses and what stands in for strangers is known to the whole process, so
+    whoever thinks waits here for whoever decides.
     """
-    with one_thread():
+    with _one_at_a_time, one_thread():
         return fingerprint(genome)
 
 

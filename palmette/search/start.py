@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from palmette.designer.endpoint import Endpoint
+from palmette.designer.money import Ledger, ModelBudget
+from palmette.designer.prices import Price
+from palmette.designer.session import Studio
 from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
@@ -16,13 +20,15 @@ from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.model import atlas, parse
 from palmette.ops import language
-from palmette.records import CampaignConfig, Role
+from palmette.records import CampaignConfig, DesignerConfig, Role
 from palmette.search.book import Book
 from palmette.search.budget import Budget
+from palmette.search.candidates import describe
 from palmette.search.novelty import Screen
 from palmette.search.proposers import proposers
-from palmette.search.scheduler import Scheduler, describe
+from palmette.search.scheduler import Scheduler
 from palmette.search.strangers import remember
+from palmette.search.thinking import Thinking
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
 from palmette.train.seeding import NUMERICS
@@ -33,7 +39,8 @@ from palmette.train.sight import require_honest
 class Plan:
     """What a user asks of `grow`; the defaults are those of the command.
 
-    `root` is a genome with its atlas name, if it has one. `suite` of None is the scale's own.
+    `root` is a genome with its atlas name, if it has one. `suite` of None is the scale's own. `mix`
+    says how several proposers share the proposals, `designer` how language models among them work.
     """
 
     name: str = "main"
@@ -44,6 +51,8 @@ class Plan:
     proposers: tuple[str, ...] = ("evolution",)
     seed: int = 0
     corpus: Path | None = None
+    mix: str = "turns"
+    designer: DesignerConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +81,18 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
     """Checks a plan and reads its corpus. `ladder` stands in for the scale's own rungs and makes
     the plan a comparison.
 
-    Raises `UserError` for an unknown scale, suite or proposer, a value of the wrong type, or a root
-    that would see its answers; `CorpusError` for a bad corpus.
+    Raises `UserError` for an unknown scale, suite or proposer, a value of the wrong type, a root
+    that would see its answers, or proposers that want language models and have none or the other
+    way round; `CorpusError` for a bad corpus.
     """
     recipe = ladder or scale_named(plan.scale)
-    if isinstance(plan.proposers, str) or not plan.proposers:
+    thinkers = designers_of(plan.proposers)
+    if thinkers and plan.designer is None:
+        raise UserError(f"the proposer {thinkers[0]} asks a language model, and none was named")
+    if plan.designer is not None and not thinkers:
         raise UserError(
-            f"a campaign wants the names of one proposer or more, got {plan.proposers!r}; there "
-            f"are: {', '.join(proposers.names())}"
+            f"language models were named, but no proposer asks one: {', '.join(plan.proposers)}"
         )
-    for name in plan.proposers:
-        proposers[name]
     tasks = suite(plan.suite or recipe.suite)
     corpus = load_corpus(plan.corpus) if tasks.needs_corpus or plan.corpus else None
     root, root_name = plan.root, plan.root_name
@@ -103,6 +113,8 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
             proposers=tuple(plan.proposers),
             numerics=NUMERICS,
             kind="compare" if ladder else "grow",
+            mix=plan.mix,
+            designer=plan.designer,
         )
     except ValidationError as error:
         faults = [
@@ -111,6 +123,19 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
         ]
         raise UserError("a campaign cannot be made: " + "; ".join(faults)) from error
     return Ground(config, recipe, corpus, root, language())
+
+
+def designers_of(names: Sequence[str]) -> list[str]:
+    """Which of these proposers ask language models.
+
+    Raises `UserError` for no names and for one that is not there.
+    """
+    if isinstance(names, str) or not names:
+        raise UserError(
+            f"a campaign wants the names of one proposer or more, got {names!r}; there are: "
+            f"{', '.join(proposers.names())}"
+        )
+    return [name for name in names if proposers[name].thinks]
 
 
 def open_campaign(store: Store, ground: Ground, load_if_exists: bool = True) -> Campaign:
@@ -154,17 +179,51 @@ def screen_for(ground: Ground) -> Screen:
     return Screen(ground.scale, VOCABULARY, ground.context, references)
 
 
-def schedule(campaign: Campaign, ground: Ground, budget: Budget, workers: int) -> Scheduler:
-    """The scheduler that continues a campaign."""
+def studio_for(
+    campaign: Campaign,
+    endpoint: Endpoint,
+    budget: ModelBudget | None = None,
+    prices: Mapping[str, Price] | None = None,
+) -> Studio:
+    """What a campaign's designers work with; what they have spent in earlier sessions counts."""
+    config = campaign.config.designer
+    assert config is not None, "a campaign without designers has no studio"
+    spent = campaign.thoughts()
+    ledger = Ledger(
+        budget,
+        prices or {},
+        spent_tokens=sum(thought.tokens_in + thought.tokens_out for thought in spent),
+        spent_usd=sum(thought.usd or 0.0 for thought in spent),
+    )
+    return Studio(endpoint, config, ledger)
+
+
+def schedule(
+    campaign: Campaign,
+    ground: Ground,
+    budget: Budget,
+    workers: int,
+    studio: Studio | None = None,
+) -> Scheduler:
+    """The scheduler that continues a campaign; designers among its proposers need a studio.
+
+    Raises `UserError` if they have none.
+    """
+    thinking = Thinking(workers)
+    if studio is not None:
+        studio = replace(studio, note=thinking.note)
+    made = [proposers[name].make(studio) for name in campaign.config.proposers]
     campaign.set_budget(str(budget))
     return Scheduler(
         book=Book(campaign, ground.setting),
         screen=screen_for(ground),
-        proposers=[proposers[name]() for name in campaign.config.proposers],
+        proposers=made,
         budget=budget,
         language=ground.language,
         parse=parse,
         workers=workers,
+        thinking=thinking,
+        ledger=studio.ledger if studio else None,
     )
 
 
@@ -178,4 +237,4 @@ def _atlas_name(genome: Genome) -> str | None:
     return next((name for name in atlas.names() if atlas.load(name).hash == genome.hash), None)
 
 
-__all__ = ["Ground", "Plan", "open_campaign", "prepare", "schedule", "screen_for"]
+__all__ = ["Ground", "Plan", "open_campaign", "prepare", "schedule", "screen_for", "studio_for"]
