@@ -78,9 +78,10 @@ class Client:
 
     def models(self) -> tuple[str, ...]:
         """The names of the models that are served. Raises `CallError`."""
-        return self._guarded(
+        listed = self._guarded(
             partial(self._tried, lambda seconds: names(self._exchange.models(seconds)))
         )
+        return tuple(map(self._secrets.cut, listed))
 
     def ask(self, model: str, request: Request) -> Answer:
         """One answer; its seconds are those of all attempts and pauses. Raises `CallError`."""

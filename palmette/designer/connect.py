@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from palmette.designer.client import Client
+from palmette.designer.client import Client, Patience
 from palmette.designer.endpoint import CallError, Endpoint
 from palmette.designer.exchange import LOOPBACK
 from palmette.errors import UserError
@@ -26,17 +26,15 @@ def connect(models: Sequence[str]) -> tuple[Endpoint, tuple[str, ...]]:
     """
     url = _url(os.environ.get("OPENAI_BASE_URL", "").strip() or URL)
     key = _key(os.environ.get("OPENAI_API_KEY", "").strip(), url)
-    client = Client(url, key)
+    probe = Client(url, key, Patience(seconds=20, attempts=2))
     try:
-        served = client.models()
+        served = probe.models()
     except CallError as error:
-        client.close()
         raise UserError(f"{error}; {OFFLINE}") from None
-    try:
-        return client, _chosen(models, served)
-    except UserError:
-        client.close()
-        raise
+    finally:
+        probe.close()
+    chosen = _chosen(models, served)
+    return Client(url, key), chosen
 
 
 def _url(url: str) -> str:
