@@ -14,15 +14,15 @@ earlier ones can go back to any of them.
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from palmette.errors import Fault, GenomeError
 from palmette.grammar.canonical import canonical
 from palmette.grammar.change import child_specs, replaced, size_of
+from palmette.grammar.json_gbnf import json_gbnf
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, fields_of, held_by
 from palmette.grammar.reading import DEEPEST
@@ -32,7 +32,6 @@ from palmette.grammar.schema import from_json, to_json
 from palmette.grammar.syntax import written
 from palmette.grammar.types import NO_EFFECTS, Effects, Knob, Sort
 
-Choices: TypeAlias = dict[str, tuple[list[Any], bool]]  # by field: JSON values, whether needed
 Path: TypeAlias = tuple[int, ...]
 
 
@@ -172,46 +171,31 @@ def unit_schema(partial: Partial, language: Language, every: bool = False) -> di
 
     With `every` all properties are required, for servers that want it so.
     """
+    place, left = open_places(partial)[0], room(partial)
     objects = []
-    for cls, fields in _choices(partial, language):
-        values = {name: {"enum": choices} for name, (choices, _) in fields.items()}
-        needed = [name for name, (_, must) in fields.items() if must or every]
-        one = {"type": "object", "properties": {"node": {"const": cls.name}, **values}}
+    for cls in standing(partial, language):
+        values: dict[str, list[Any]] = {}
+        needed = []
+        for name, spec in fields_of(cls).items():
+            if isinstance(spec, Knob):
+                allowed = spec.allowed(place.required)
+                values[name] = [c if isinstance(c, bool | int) else str(c) for c in allowed]
+                needed += [name] if every or spec.absent not in allowed else []
+            elif spec.many:
+                each = language.smallest(spec.sort, place.required | spec.requires)
+                spare = left - (language.smallest_of(cls, place.required) or 0)
+                most = spec.least + spare // each if each else 0
+                values[name] = list(range(spec.least, min(most, spec.most) + 1))
+                needed.append(name)
+        fields = {name: {"enum": choices} for name, choices in values.items()}
+        one = {"type": "object", "properties": {"node": {"const": cls.name}, **fields}}
         objects.append(one | {"required": ["node", *needed], "additionalProperties": False})
     return {"anyOf": objects}
 
 
 def unit_gbnf(partial: Partial, language: Language) -> str:
     """A GBNF grammar of the JSON text of the units that the first open place takes."""
-    rules = {}
-    for cls, fields in _choices(partial, language):
-        parts = [_quoted(f'{{"node": {json.dumps(cls.name)}')]
-        for name, (values, must) in fields.items():
-            options = " | ".join(_quoted(json.dumps(value)) for value in values)
-            pair = f"{_quoted(f', {json.dumps(name)}: ')} ({options})"
-            parts.append(pair if must else f"({pair})?")
-        rule = f"unit-{cls.name.lower().replace('_', '-')}"
-        rules[rule] = " ".join([*parts, _quoted("}")])
-    rules = {"root": " | ".join(rules)} | rules
-    return "".join(f"{name} ::= {body}\n" for name, body in rules.items())
-
-
-def _choices(partial: Partial, language: Language) -> Iterator[tuple[type[Node], Choices]]:
-    """Each class that may stand at the first open place, with what its fields may hold."""
-    place, left = open_places(partial)[0], room(partial)
-    for cls in standing(partial, language):
-        fields: Choices = {}
-        for name, spec in fields_of(cls).items():
-            if isinstance(spec, Knob):
-                allowed = spec.allowed(place.required)
-                values = [c if isinstance(c, bool | int) else str(c) for c in allowed]
-                fields[name] = values, spec.absent not in allowed
-            elif spec.many:
-                each = language.smallest(spec.sort, place.required | spec.requires)
-                spare = left - (language.smallest_of(cls, place.required) or 0)
-                most = spec.least + spare // each if each else 0
-                fields[name] = list(range(spec.least, min(most, spec.most) + 1)), True
-        yield cls, fields
+    return json_gbnf(unit_schema(partial, language))
 
 
 def _counts(
@@ -286,9 +270,3 @@ def _least_counts(cls: type[Node]) -> dict[str, int]:
 
 def _fault(message: str) -> Fault:
     return Fault(0, 0, message)
-
-
-def _quoted(text: str) -> str:
-    """A literal of GBNF."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
