@@ -71,6 +71,32 @@ def mean_interval(values: Sequence[float]) -> Estimate | None:
     return Estimate(mean, mean - half, mean + half)
 
 
+def share(held: int, count: int) -> Estimate | None:
+    """A share of independent cases with Wilson's score interval (1927); None of no cases.
+
+    >>> share(5, 10).value, round(share(5, 10).low, 3)
+    (0.5, 0.237)
+    """
+    if count == 0:
+        return None
+    interval = stats.binomtest(held, count).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(held / count, float(interval.low), float(interval.high))
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
+    """Spearman's rank correlation; None for fewer than five pairs or where one side is constant.
+
+    Fisher's transform with the variance of Bonett and Wright (2000, Sample Size Requirements for
+    Estimating Pearson, Kendall and Spearman Correlations), (1 + r^2 / 2) / (n - 3).
+    """
+    if len(x) < 5 or len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    r = float(stats.spearmanr(x, y).statistic)
+    centre = math.atanh(max(-1 + 1e-9, min(1 - 1e-9, r)))
+    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((1 + r**2 / 2) / (len(x) - 3))
+    return Estimate(r, math.tanh(centre - half), math.tanh(centre + half))
+
+
 def shrink(means: Sequence[float], seeds: Sequence[int], noise: Noise) -> list[Estimate]:
     """Estimates that a selection among them does not flatter.
 

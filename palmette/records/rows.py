@@ -82,6 +82,8 @@ class StatusRow(Record):
     budget: str
     best: str | None
     best_score: float | None
+    model_tokens: int | None = None  # in prompts and answers; None if no model was asked
+    model_usd: float | None = None  # of the calls whose price is known
 
 
 class CompareRow(Record):

@@ -18,6 +18,7 @@ from palmette.records import (
     Role,
     StatusRow,
     StoredTrial,
+    Thought,
     TreeRow,
 )
 
@@ -64,6 +65,7 @@ class ReportData:
     noise              the score's deviation between seeds at the top candidate's rung
     first_noise        the same at the first rung, which changes and progress are measured on
     scores             a trial's score by its number, for finished trials
+    thoughts           the designers' steps, in the order in which they ended
     differences        the top candidate against the root and the baselines
     verification_cost  a sentence: what an exam of the top candidate would cost
     winner_genome      the top candidate's canonical expression
@@ -79,6 +81,7 @@ class ReportData:
     trials: Sequence[StoredTrial] = ()
     candidates: Sequence[Candidate] = ()
     events: Sequence[Event] = ()
+    thoughts: Sequence[Thought] = ()
     scores: Mapping[int, float] = field(default_factory=dict)
     noise: Noise | None = None
     first_noise: Noise | None = None

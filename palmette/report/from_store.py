@@ -53,6 +53,7 @@ def report_data(campaign: Campaign) -> ReportData:
         trials=trials,
         candidates=candidates,
         events=campaign.events(),
+        thoughts=campaign.thoughts(),
         scores=_scores(trials, scale),
         noise=noise,
         first_noise=noise_at(climbers, FIRST, scale),

@@ -26,7 +26,7 @@ from pygments.lexers import PythonLexer
 
 from palmette.errors import StorageError
 from palmette.records import StoredTrial
-from palmette.report import figures, summaries, verdict
+from palmette.report import figures, summaries, verdict, who
 from palmette.report.data import ReportData
 from palmette.report.figures.theme import DARK, LIGHT, Figure, Theme, edit_words
 
@@ -38,6 +38,7 @@ def render(data: ReportData) -> str:
         "progress": figures.progress(data),
         "leaderboard": figures.leaderboard(data),
         "predictions": figures.predictions(data),
+        "proposers": figures.proposers(data),
         "curves": figures.curves(data),
     }
     rates = figures.rates(data)
@@ -63,6 +64,7 @@ def render(data: ReportData) -> str:
         bars=verdict.bars(data),
         summary=verdict.summary(data),
         board=data.best,
+        who=who.proposed(data),
         edits=summaries.edits(data.tree, summaries.failed(data.trials)),
         predicted=len(outcomes),
         held=sum(bool(held.held) for held in outcomes),
@@ -151,6 +153,7 @@ def _environment() -> Environment:
         "count": lambda value: f"{value:,}",
         "edit_words": edit_words,
         "score": lambda value: f"{value:.4f}".replace("-", "−"),
+        "percent": lambda value: f"{100 * value:.0f} %",
         "signed": lambda value: f"{value:+.4f}".replace("-", "−"),
         "duration": duration,
         "quantity": quantity,

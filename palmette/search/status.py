@@ -14,6 +14,7 @@ def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
     """Counts, budget, time, and the best found genome so far (None before there is one)."""
     candidates, trials = campaign.candidates(), campaign.trials()
     states = Counter(trial.state for trial in trials)
+    tokens, usd = campaign.spent_on_models() or (None, None)
     best = next((r for r in best_rows(candidates, trials, scale) if r.role == "found"), None)
     return StatusRow(
         campaign=campaign.config.name,
@@ -25,4 +26,6 @@ def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
         budget=campaign.budget,
         best=best.genome if best else None,
         best_score=best.score if best else None,
+        model_tokens=tokens,
+        model_usd=usd,
     )

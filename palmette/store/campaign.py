@@ -124,6 +124,14 @@ class Campaign:
         with self._database.reading() as connection:
             return thoughts.read(connection, self._id)
 
+    def spent_on_models(self) -> tuple[int, float | None] | None:
+        """Tokens, and US dollars where prices are known, of all that models were asked.
+
+        None if none was.
+        """
+        with self._database.reading() as connection:
+            return thoughts.spent(connection, self._id)
+
     def prompt(self, digest: str) -> str | None:
         """The text that `Thought.prompt` stands for, or None if it was not kept."""
         with self._database.reading() as connection:

@@ -43,6 +43,19 @@ def read(connection: Connection, campaign_id: int) -> list[Thought]:
     return [record(Thought, text) for text in texts]
 
 
+def spent(connection: Connection, campaign_id: int) -> tuple[int, float | None] | None:
+    """The tokens of all prompts and answers, and the dollars of those whose price is known.
+
+    None if no model was asked.
+    """
+    tokens = func.sum(ThoughtTable.tokens_in + ThoughtTable.tokens_out)
+    mine = select(tokens, func.sum(ThoughtTable.usd)).where(
+        ThoughtTable.campaign_id == campaign_id, ThoughtTable.model.is_not(None)
+    )
+    total, usd = connection.execute(mine).one()
+    return None if total is None else (int(total), usd)
+
+
 def prompt_text(connection: Connection, campaign_id: int, digest: str) -> str | None:
     """The text of a prompt, or None if it was never kept."""
     row = {"campaign_id": campaign_id, "hash": digest}

@@ -163,6 +163,17 @@ class StoreKit:
             campaign.add_thought(thought, None)
         assert campaign.thoughts() == given
 
+    def test_what_models_cost_is_summed_up(self, campaign: Campaign) -> None:
+        """Checks ask nobody; where no price is known there is none."""
+        checked = example_thought(role="check", model=None, tokens_in=5, usd=5.0)
+        campaign.add_thought(checked, None)
+        assert campaign.spent_on_models() is None
+        campaign.add_thought(example_thought(usd=None, tokens_in=10, tokens_out=1), None)
+        assert campaign.spent_on_models() == (11, None)
+        for usd in (0.5, 0.25):
+            campaign.add_thought(example_thought(usd=usd), None)
+        assert campaign.spent_on_models() == (11 + 2 * 3_000_000_061, 0.75)
+
     def test_a_prompt_is_kept_once(self, campaign: Campaign, store: Store) -> None:
         """Under the hash that its thoughts name; another campaign has its own."""
         digest = example_thought().prompt

@@ -13,7 +13,7 @@ from palmette.ladder.scales import pocket
 from palmette.model import parse
 from palmette.records import BestRow, StatusRow, TreeRow, TrialRow
 from palmette.store import Store
-from palmette.testing.example_records import example_candidate, example_config
+from palmette.testing.example_records import example_candidate, example_config, example_thought
 from tests.cli.conftest import FOUND, Grown
 
 Run = Callable[..., Result]
@@ -32,6 +32,16 @@ def test_status_as_a_table(palmette: Run, grown: Grown) -> None:
     assert result.exit_code == 0
     assert "1 min 15 s" in result.stdout
     assert "16 done, 5 failed" in result.stdout
+
+
+def test_status_says_what_models_have_cost(palmette: Run, grown: Grown) -> None:
+    arguments = ("status", "--storage", grown.url, "-f", "json")
+    row = StatusRow.model_validate_json(palmette(*arguments).stdout)
+    assert (row.model_tokens, row.model_usd) == (None, None)
+    with Store(grown.url) as store:
+        store.latest().add_thought(example_thought(tokens_in=100, tokens_out=5, usd=0.25), None)
+    row = StatusRow.model_validate_json(palmette(*arguments).stdout)
+    assert (row.model_tokens, row.model_usd) == (105, 0.25)
 
 
 def test_a_killed_campaign_is_stopped_and_a_live_one_is_not(palmette: Run, grown: Grown) -> None:

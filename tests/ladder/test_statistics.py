@@ -1,5 +1,9 @@
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from palmette.ladder.statistics import (
@@ -10,7 +14,9 @@ from palmette.ladder.statistics import (
     mean_interval,
     paired_noise,
     pooled_noise,
+    rank_correlation,
     seeds_to_verify,
+    share,
     shrink,
 )
 
@@ -98,3 +104,38 @@ def test_paired_noise_leaves_out_what_a_seed_does_to_all():
     assert noise.deviation == pytest.approx(0.5, rel=0.15)
     assert paired_noise([[1.0, 2.0]]) is None
     assert paired_noise([[1.0], [2.0]]) is None
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_a_share_lies_within_its_interval(held: int, missed: int) -> None:
+    estimate = share(held, held + missed)
+    if held + missed == 0:
+        assert estimate is None
+        return
+    assert estimate is not None
+    assert -1e-12 <= estimate.low <= estimate.value + 1e-12
+    assert estimate.value - 1e-12 <= estimate.high <= 1 + 1e-12
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    estimate = share(8, 10)  # by hand: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == pytest.approx((0.49016, 0.94332), abs=1e-5)
+
+
+def test_rank_correlation_is_of_ranks() -> None:
+    x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    rising = rank_correlation(x, [value**3 for value in x])
+    assert rising is not None
+    assert rising.value == pytest.approx(1.0)
+    mixed = rank_correlation(x, [2.0, 1.0, 4.0, 3.0, 6.0, 5.0])
+    assert mixed is not None
+    assert mixed.value == pytest.approx(1 - 6 * 6 / (6 * 35))
+    half = 1.959964 * math.sqrt((1 + mixed.value**2 / 2) / 3)
+    assert mixed.low == pytest.approx(math.tanh(math.atanh(mixed.value) - half))
+    assert mixed.high == pytest.approx(math.tanh(math.atanh(mixed.value) + half))
+
+
+def test_too_little_has_no_rank_correlation() -> None:
+    assert rank_correlation([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]) is None
+    assert rank_correlation([1.0] * 6, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) is None

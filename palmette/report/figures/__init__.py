@@ -7,6 +7,7 @@ from palmette.report.figures.curves import curves
 from palmette.report.figures.leaderboard import leaderboard
 from palmette.report.figures.predictions import predictions
 from palmette.report.figures.progress import progress
+from palmette.report.figures.proposers import proposers
 from palmette.report.figures.rates import rates
 from palmette.report.figures.theme import DARK, LIGHT, Figure
 from palmette.report.figures.tree import tree
@@ -19,6 +20,7 @@ __all__ = [
     "leaderboard",
     "predictions",
     "progress",
+    "proposers",
     "rates",
     "tree",
 ]
