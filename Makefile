@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BUDGET ?= 10m
 SCALE ?= pocket
+LLM_PORT ?= 8077
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: grow test check format clean
+.PHONY: grow test check format llm clean
 
 grow: $(VENV)/.grow
 	$(BIN)/palmette grow --budget $(BUDGET) --scale $(SCALE) --output grown
@@ -21,6 +22,9 @@ format: $(VENV)/.test
 	$(BIN)/ruff format palmette tests benchmarks scripts
 	$(BIN)/ruff check --fix palmette tests benchmarks scripts
 
+llm:
+	scripts/llm $(PYTHON) $(LLM_PORT)
+
 $(VENV)/.grow: pyproject.toml constraints.txt
 	scripts/install $(PYTHON)
 
@@ -28,4 +32,4 @@ $(VENV)/.test: pyproject.toml constraints.txt
 	scripts/install $(PYTHON) test
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-llm build dist *.egg-info

@@ -93,7 +93,8 @@ class Answer:
 class CallError(PalmetteError):
     """No answer came. `kind` says why; `lasting` whether trying again could not help.
 
-    `tokens_in` and `tokens_out` were spent all the same, as far as the server said.
+    `tokens_in` and `tokens_out` were spent all the same: as far as the server said, or as much as
+    it can have been if an answer began and broke off.
     """
 
     LASTING: frozenset[Failing] = frozenset({"unauthorised", "unknown model", "over budget"})
