@@ -55,6 +55,7 @@ class TraceStep(Record):
     usd: Finite | None
     seconds: Finite | None  # of the endpoint
     thoughts: tuple[Thought, ...]
+    lost: tuple[int, ...]  # places of thoughts, from 0, whose session was interrupted: all was paid
 
 
 class TraceRow(Record):

@@ -56,7 +56,7 @@ def _step(number: int, step: TraceStep, prompts: Mapping[str, str] | None) -> It
     if step.thoughts:
         yield from ("", "### How it was thought of", "")
         for place, thought in enumerate(step.thoughts, start=1):
-            yield from _thought(place, thought, prompts)
+            yield from _thought(place, thought, place - 1 in step.lost, prompts)
 
 
 def _asked(step: TraceStep) -> str:
@@ -124,9 +124,12 @@ def _review(step: TraceStep) -> Iterator[str]:
         yield from ("", quoted(remark))
 
 
-def _thought(number: int, thought: Thought, prompts: Mapping[str, str] | None) -> Iterator[str]:
+def _thought(
+    number: int, thought: Thought, lost: bool, prompts: Mapping[str, str] | None
+) -> Iterator[str]:
     again = f", attempt {thought.attempt}" if thought.attempt > 1 else ""
-    yield f"{number}. **{inline(thought.role)}**{again}: {thought.outcome}{_cost(thought)}"
+    gone = ", lost when the campaign was interrupted" if lost else ""
+    yield f"{number}. **{inline(thought.role)}**{again}: {thought.outcome}{gone}{_cost(thought)}"
     inset = " " * len(f"{number}. ")
     for fault in thought.faults:
         yield f"{inset}- {inline(fault)}"

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from palmette.ladder.ranking import estimates
 from palmette.ladder.results import Ascent, ascents, score_at
 from palmette.ladder.scales import Scale
 from palmette.ladder.statistics import Estimate
 from palmette.records import Candidate, Thought, TraceRow, TraceRung, TraceStep
+from palmette.search.designs import ASKED
 from palmette.store import Campaign
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A thought, and whether it was lost: its session was interrupted and its steps taken again."""
+
+    thought: Thought
+    lost: bool
 
 
 def trace(campaign: Campaign, genome: str, scale: Scale, prompts: bool = False) -> TraceRow | None:
@@ -23,9 +33,10 @@ def trace(campaign: Campaign, genome: str, scale: Scale, prompts: bool = False) 
     by_hash = {held.candidate.genome: held for held in climbers if not held.candidate.replica}
     if genome not in by_hash:
         return None
-    thoughts: dict[int, list[Thought]] = defaultdict(list)
-    for thought in campaign.thoughts():
-        thoughts[thought.proposal].append(thought)
+    lost = {n for event in campaign.events() if event.kind == ASKED for n in event.detail["lost"]}
+    thoughts: dict[int, list[Kept]] = defaultdict(list)
+    for place, thought in enumerate(campaign.thoughts()):
+        thoughts[thought.proposal].append(Kept(thought, place in lost))
     steps = _steps(_lineage(genome, by_hash), climbers, thoughts, scale)
     last = by_hash[genome].candidate
     return TraceRow(
@@ -49,7 +60,7 @@ def _lineage(genome: str, by_hash: Mapping[str, Ascent]) -> list[Ascent]:
 def _steps(
     lineage: Sequence[Ascent],
     climbers: Sequence[Ascent],
-    thoughts: Mapping[int, Sequence[Thought]],
+    thoughts: Mapping[int, Sequence[Kept]],
     scale: Scale,
 ) -> tuple[TraceStep, ...]:
     by_rung = [_rungs(lineage, climbers, rung, scale) for rung in range(len(scale.rungs))]
@@ -102,11 +113,12 @@ def _step(
     candidate: Candidate,
     rungs: tuple[TraceRung, ...],
     change: float | None,
-    thoughts: Sequence[Thought],
+    kept: Sequence[Kept],
 ) -> TraceStep:
+    paid = [held.thought for held in kept if held.thought.model is not None]
+    thoughts = [held.thought for held in kept if not held.lost]
     promise = candidate.prediction
-    asked = [thought for thought in thoughts if thought.model is not None]
-    prices = [thought.usd for thought in asked if thought.usd is not None]
+    prices = [thought.usd for thought in paid if thought.usd is not None]
     return TraceStep(
         **candidate.model_dump(
             include={
@@ -119,19 +131,20 @@ def _step(
         held=None if promise is None or change is None else promise.low <= change <= promise.high,
         rungs=rungs,
         origin=next((held.origin for held in reversed(thoughts) if held.origin), None),
-        models=_once(thought.model for thought in asked),
+        models=_once(thought.model for thought in paid),
         cards=_once(card for thought in thoughts for card in thought.cards),
         context=_once(genome for thought in thoughts for genome in thought.genomes),
         rating=next(
             (rating(held) for held in reversed(thoughts) if rating(held) is not None), None
         ),
         remarks=tuple(remark for thought in thoughts for remark in _remarks(thought)),
-        lesson=next((told for held in reversed(thoughts) if (told := _lesson(held))), None),
-        tokens_in=sum(thought.tokens_in for thought in asked) if asked else None,
-        tokens_out=sum(thought.tokens_out for thought in asked) if asked else None,
+        lesson=next((told for held in thoughts if (told := _lesson(held))), None),
+        tokens_in=sum(thought.tokens_in for thought in paid) if paid else None,
+        tokens_out=sum(thought.tokens_out for thought in paid) if paid else None,
         usd=math.fsum(prices) if prices else None,
-        seconds=math.fsum(thought.seconds for thought in asked) if asked else None,
-        thoughts=tuple(thoughts),
+        seconds=math.fsum(thought.seconds for thought in paid) if paid else None,
+        thoughts=tuple(held.thought for held in kept),
+        lost=tuple(place for place, held in enumerate(kept) if held.lost),
     )
 
 

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 
 from palmette.ladder.results import Setting, trial_spec
 from palmette.ladder.scales import pocket
-from palmette.records import Candidate, Prediction, TraceRow
+from palmette.records import Candidate, Event, Prediction, TraceRow
+from palmette.search.designs import ASKED
 from palmette.search.story import story
 from palmette.search.trace import trace
 from palmette.store import Campaign, Store
@@ -183,3 +184,16 @@ def test_the_story_says_what_came_of_it(campaign: Campaign) -> None:
         "4. **check**: fine\n",
     ):
         assert part in text
+
+
+def test_what_an_interruption_lost_is_paid_and_marked(campaign: Campaign) -> None:
+    place = len(THOUGHTS)
+    lost = example_thought(proposal=1, cards=("lost_card",), origin="original", usd=0.5)
+    campaign.add_thought(lost, None)
+    campaign.add_event(Event(seconds=0.0, kind=ASKED, detail={"proposal": 1, "lost": [place]}))
+    row = told(campaign)
+    step = row.steps[2]
+    assert (step.thoughts[-1], step.lost) == (lost, (5,))
+    assert (step.origin, "lost_card" in step.cards) == ("knowledge", False)
+    assert step.usd == pytest.approx(1.5)
+    assert "6. **researcher**: fine, lost when the campaign was interrupted (" in story(row)
