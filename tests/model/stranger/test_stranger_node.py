@@ -1,5 +1,6 @@
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 from strange import VOCABULARY, described, layer, text
@@ -12,7 +13,7 @@ from palmette.grammar.types import Effect
 from palmette.model import build_at, cost, fit
 from palmette.model.export import export
 from palmette.model.fingerprint import fingerprint, twins
-from palmette.model.stranger.node import admit, expression, stand_ins, strangers_of
+from palmette.model.stranger.node import admit, expression, node_class, stand_ins, strangers_of
 from palmette.ops._base import Widths
 from palmette.records import Stranger
 
@@ -144,3 +145,27 @@ def test_the_exported_file_holds_the_text_and_computes_the_same(which, known, re
 
 def test_the_record_survives_json(gpt):
     assert Stranger.model_validate_json(gpt.model_dump_json()) == gpt
+
+
+def test_a_stranger_has_one_class(average):
+    again = Stranger.model_validate_json(average.model_dump_json())
+    assert node_class(again, run=False) is node_class(average, run=False)
+    assert node_class(average, run=True) is not node_class(average, run=False)
+    changed = average.model_copy(update={"summary": "Another."})
+    assert node_class(changed, run=False) is not node_class(average, run=False)
+
+
+def test_a_layer_that_runs_twice_is_no_twin_of_two_layers(average, known):
+    known(average)
+    once, twice, again = (
+        fingerprint(palmette.parse(shape.replace("X", f"pre({average.name}())")))
+        for shape in ("X", "repeat(2, X)", "seq(X, X)")
+    )
+    assert not twins(once, twice)
+    assert not twins(once, again)
+    assert not twins(twice, again)
+
+
+def test_a_width_at_which_it_cannot_be_built_has_a_fingerprint_all_the_same(known):
+    fixed = described(layer("", "self.map = nn.Linear(50, 50)"), file="fixed.py")
+    assert np.isfinite(fingerprint(known(fixed))).all()
