@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from palmette.cli._designer import told_thinking
 from palmette.ladder.ranking import highest, noise_at
 from palmette.ladder.results import Ascent, score_at
 from palmette.ladder.statistics import Noise, best_of
@@ -74,6 +75,8 @@ class Live:
         grid.add_row("budget", spent)
         grid.add_row("genomes", f"{scheduler.found} found, {self._counts()}")
         grid.add_row("trials", f"{self._done()} done, {self._rate():.0f} an hour")
+        if thinking := told_thinking(scheduler):
+            grid.add_row("designers", Text(thinking))
         for line in self._best():
             grid.add_row("best", line)
         for trial in running:
@@ -85,9 +88,11 @@ class Live:
 
     def _line(self) -> str:
         best = self._best()
+        thinking = told_thinking(self._scheduler)
         return (
             f"{self._minutes(self._scheduler.book.elapsed)}  {self._scheduler.found} genomes, "
             f"{self._done()} trials ({self._rate():.0f}/h), {self._left()} left"
+            + (f"; designers: {thinking}" if thinking else "")
             + (f"; best {best[0]}" if best else "")
         )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -13,7 +16,8 @@ import typer
 
 from palmette.cli._options import STORAGE, FormatOption, StorageOption
 from palmette.cli._print import show_rows, size
-from palmette.errors import CorpusError, StorageError
+from palmette.designer.connect import served
+from palmette.errors import CorpusError, StorageError, UserError
 from palmette.records import DoctorRow
 from palmette.store import Store
 from palmette.tasks import load_corpus
@@ -29,7 +33,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def doctor(storage: StorageOption = STORAGE, form: FormatOption = "table") -> None:
     """Look at what `grow` needs here; exit 1 if it would not run."""
     rows = [_python(), _torch(), *_kernels(), _cores(), _memory(), _corpus(), _store(storage)]
-    rows += [_disk(), _walls(), _browser()]
+    rows += [_disk(), _walls(), _models(), _browser()]
     show_rows(rows, form)
     if any(row.state == "broken" for row in rows):
         raise typer.Exit(1)
@@ -100,11 +104,30 @@ def _walls() -> DoctorRow:
     return _fine("files of yours", f"they run under {box.protection}")
 
 
+def _models() -> DoctorRow:
+    """Never says which key it is, nor what an address may hold beside the server."""
+    if find_spec("openai") is None:
+        return _missing("language models", "the openai package: pip install 'palmette[llm]'")
+    key = "a key is set" if os.environ.get("OPENAI_API_KEY") else "no key is set"
+    if not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
+        told = "no OPENAI_API_KEY and no OPENAI_BASE_URL; only proposers that ask models want one"
+        return _missing("language models", told)
+    try:
+        names = served()
+    except UserError as error:
+        return _missing("language models", f"{key}; {error}")
+    return _fine("language models", f"{key}; the server answers and has {_many(names)}")
+
+
 def _browser() -> DoctorRow:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         return _missing("browser", "no Chromium; reports open in any browser, tests want this one")
     return _fine("browser", found)
+
+
+def _many(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} models"
 
 
 def _fine(check: str, detail: str) -> DoctorRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,22 @@ from rich.console import Console
 from rich.text import Text
 
 from palmette.cli._commit import commit
+from palmette.cli._designer import (
+    AnswerOption,
+    BudgetOption,
+    CodeOption,
+    ContextOption,
+    EmbeddingOption,
+    FeedbackOption,
+    KnowledgeOption,
+    MixOption,
+    ModelOption,
+    PriceOption,
+    StepsOption,
+    served,
+    told_declined,
+    wanted_models,
+)
 from palmette.cli._live import Live
 from palmette.cli._options import ArgumentsOption, CampaignOption, StorageOption
 from palmette.cli._resolve import resolve
@@ -23,6 +40,7 @@ from palmette.report import write_report
 from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
 from palmette.search.misfits import misfits
+from palmette.search.served import Served
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.search.winner import export_best
 from palmette.store import Store
@@ -46,6 +64,7 @@ def grow(
     proposer: Annotated[
         str, typer.Option(help="Who proposes, one or more names with commas.")
     ] = "evolution",
+    mix: MixOption = "turns",
     suite: Annotated[
         str | None,
         typer.Option(help="The tasks: a suite or one task; the scale's own if not given."),
@@ -63,6 +82,16 @@ def grow(
     storage: StorageOption = "sqlite:///palmette.db",
     campaign: CampaignOption = None,
     arg: ArgumentsOption = None,
+    llm_model: ModelOption = None,
+    llm_budget: BudgetOption = None,
+    llm_price: PriceOption = None,
+    llm_steps: StepsOption = None,
+    llm_context: ContextOption = None,
+    llm_answer: AnswerOption = None,
+    no_llm_knowledge: KnowledgeOption = False,
+    no_llm_feedback: FeedbackOption = False,
+    llm_embedding_model: EmbeddingOption = None,
+    allow_code: CodeOption = False,
 ) -> None:
     """Grow a tree of architectures from a root; the same command continues it.
 
@@ -72,6 +101,20 @@ def grow(
     console = Console()
     torch.set_num_threads(1)  # of this process, beside the workers
     amount = Budget.parse(budget)
+    proposers = tuple(name.strip() for name in proposer.split(",") if name.strip())
+    wanted = wanted_models(
+        proposers,
+        llm_model,
+        llm_budget,
+        llm_price,
+        steps=llm_steps,
+        context_tokens=llm_context,
+        answer_tokens=llm_answer,
+        knowledge=False if no_llm_knowledge else None,
+        feedback=False if no_llm_feedback else None,
+        embedding_model=llm_embedding_model,
+        allow_code=True if allow_code else None,
+    )
     genome = resolve(root, storage, campaign, arg)
     plan = Plan(
         name=campaign or "main",
@@ -79,12 +122,32 @@ def grow(
         root_name=genome.name,
         scale=scale,
         suite=suite,
-        proposers=tuple(name.strip() for name in proposer.split(",") if name.strip()),
+        proposers=proposers,
+        mix=mix,
         seed=seed,
         corpus=corpus,
     )
     count = workers or len(processors())
     _check_output(output)
+    with served(wanted) as models:
+        grow_campaign(console, plan, storage, amount, count, output, models)
+
+
+def grow_campaign(
+    console: Console,
+    plan: Plan,
+    storage: str,
+    amount: Budget,
+    workers: int,
+    output: Path,
+    models: Served | None = None,
+) -> None:
+    """Grows one campaign until its budget is spent, then writes its report and exports its best.
+
+    `models` are those that designers among its proposers ask.
+    """
+    if models is not None:
+        plan = replace(plan, designer=models.config)
     ground = prepare(plan)
     if ground.corpus is not None:
         console.print(_described(ground.corpus), highlight=False)
@@ -94,12 +157,13 @@ def grow(
         stored = open_campaign(store, ground)
         with stored.lease("grow") as lease:
             stored.requeue_running()
-            scheduler = schedule(stored, ground, amount, count)
+            studio = models.studio(stored) if models else None
+            scheduler = schedule(stored, ground, amount, workers, studio)
             directory = ground.corpus.directory if ground.corpus else None
             try:
                 with (
                     Pool(
-                        count,
+                        workers,
                         directory,
                         memory_limit_bytes=MEMORY_LIMIT,
                         commit=commit(),
@@ -118,8 +182,10 @@ def grow(
                     "The same command continues it."
                 )
                 raise
-    if failed := told_failures(scheduler.book.trials.values()):
-        console.print(Text(failed), soft_wrap=True)
+    failures = told_failures(scheduler.book.trials.values())
+    for told in (told_declined(scheduler), scheduler.ending, failures):
+        if told:
+            console.print(Text(told), soft_wrap=True)
     console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
 
 

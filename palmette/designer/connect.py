@@ -24,17 +24,32 @@ def connect(models: Sequence[str]) -> tuple[Endpoint, tuple[str, ...]]:
 
     Raises `UserError`: no key, no server, no such model, the openai package not installed.
     """
+    url, key = _named()
+    chosen = _chosen(models, _served(url, key))
+    return Client(url, key), chosen
+
+
+def served() -> tuple[str, ...]:
+    """The models of the server that OPENAI_BASE_URL and OPENAI_API_KEY name.
+
+    Raises `UserError`: no key, no server, the openai package not installed.
+    """
+    return _served(*_named())
+
+
+def _named() -> tuple[str, str | None]:
     url = _url(os.environ.get("OPENAI_BASE_URL", "").strip() or URL)
-    key = _key(os.environ.get("OPENAI_API_KEY", "").strip(), url)
+    return url, _key(os.environ.get("OPENAI_API_KEY", "").strip(), url)
+
+
+def _served(url: str, key: str | None) -> tuple[str, ...]:
     probe = Client(url, key, Patience(seconds=20, attempts=2))
     try:
-        served = probe.models()
+        return probe.models()
     except CallError as error:
         raise UserError(f"{error}; {OFFLINE}") from None
     finally:
         probe.close()
-    chosen = _chosen(models, served)
-    return Client(url, key), chosen
 
 
 def _url(url: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from palmette.designer.endpoint import Endpoint
+from palmette.designer.prices import Price
 from palmette.errors import TrialError, UserError
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import best_rows
@@ -15,9 +19,17 @@ from palmette.model import atlas, parse
 from palmette.model.stranger.node import admit, expression
 from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult, TrialSpec
 from palmette.search.budget import Budget
-from palmette.search.grow import grow
+from palmette.search.grow import BEAT_SECONDS, grow
 from palmette.search.scheduler import Scheduler
-from palmette.search.start import Ground, Plan, open_campaign, prepare, schedule
+from palmette.search.served import Served, Wanted, served_by
+from palmette.search.start import (
+    Ground,
+    Plan,
+    designers_of,
+    open_campaign,
+    prepare,
+    schedule,
+)
 from palmette.search.status import status_row
 from palmette.search.strangers import NAMED, introduce, leaks
 from palmette.store import Campaign, Lease, Store
@@ -40,8 +52,14 @@ def create_campaign(
     scale: str = "pocket",
     suite: str | None = None,
     proposers: tuple[str, ...] = ("evolution",),
+    mix: str = "turns",
     seed: int = 0,
     corpus: str | Path | None = None,
+    models: Sequence[str] = (),
+    model_budget: str | None = None,
+    prices: Mapping[str, Price] | None = None,
+    endpoint: Endpoint | None = None,
+    **designer: Any,
 ) -> Search:
     """Makes a campaign, or opens it if it is there; the defaults are those of `palmette grow`.
 
@@ -49,6 +67,12 @@ def create_campaign(
     another configuration, or if it exists and `load_if_exists` is False; `UserError` for names
     that are not there. `root` is a genome, its text, a name of the atlas, or a layer of yours
     (`FILE.py`), which runs in a locked-down process alone.
+
+    Proposers that ask language models, such as `llm`, take `models`, names that the server at
+    OPENAI_BASE_URL knows (the only one it has, if there is no name), a `model_budget` such as
+    `200k-tokens` or `2usd`, `prices` where the table that ships has none, and the fields of
+    `DesignerConfig` (`steps=2`, `knowledge=False`). An `endpoint` of your own takes the server's
+    place.
 
     >>> import tempfile, palmette
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -69,14 +93,20 @@ def create_campaign(
         proposers=proposers,
         seed=seed,
         corpus=Path(corpus) if corpus is not None else None,
+        mix=mix,
     )
-    ground = prepare(plan)
-    store = Store(storage)
-    try:
-        return Search(store, open_campaign(store, ground, load_if_exists), ground)
-    except BaseException:
-        store.close()
-        raise
+    with ExitStack() as opened:
+        served = None
+        if designers_of(proposers):
+            wanted = Wanted(tuple(models), model_budget, prices or {}, designer)
+            served = opened.enter_context(served_by(wanted, endpoint))
+            plan = replace(plan, designer=served.config)
+        elif models or model_budget or prices or endpoint or designer:
+            raise UserError(f"no proposer asks a language model: {', '.join(proposers)}")
+        ground = prepare(plan)
+        store = opened.enter_context(Store(storage))
+        campaign = open_campaign(store, ground, load_if_exists)
+        return Search(opened.pop_all(), campaign, ground, served)
 
 
 def _genome(root: Genome | str | None) -> Genome | None:
@@ -101,11 +131,13 @@ class Search:
     been asked.
     """
 
-    def __init__(self, store: Store, campaign: Campaign, ground: Ground) -> None:
+    def __init__(
+        self, opened: ExitStack, campaign: Campaign, ground: Ground, served: Served | None
+    ) -> None:
         self._campaign = campaign
         self._ground = ground
-        self._open = ExitStack()
-        self._open.callback(store.close)
+        self._served = served
+        self._open = opened
         self._lease: Lease | None = None
         self._asked: Scheduler | None = None
         self._closed = False
@@ -117,21 +149,27 @@ class Search:
             raise UserError(f"grow wants one worker or more, got {workers!r}; None is one a core")
         amount = Budget.parse(budget)
         lease = self._leased()
-        self._asked = None
+        self._forget()
         self._campaign.requeue_running()
-        scheduler = schedule(self._campaign, self._ground, amount, count)
+        scheduler = self._schedule(amount, count)
         with self._pool(count) as pool:
             grow(scheduler, pool, lease.beat)
 
     def ask(self) -> StoredTrial:
-        """The trial to run next. Raises `UserError` if nothing can run before a result is told."""
+        """The trial to run next; waits for a language model if there is nothing else to do.
+
+        Raises `UserError` if nothing can run before a result is told.
+        """
         lease = self._leased()
         if self._asked is None:
             self._campaign.requeue_running()
-            self._asked = schedule(self._campaign, self._ground, UNLIMITED, 1)
+            self._asked = self._schedule(UNLIMITED, 1)
         lease.beat()
-        trial = self._asked.ask()
+        while (trial := self._asked.ask()) is None and self._asked.attend(BEAT_SECONDS):
+            lease.beat()
         if trial is None:
+            if ending := self._asked.ending:
+                raise UserError(ending)
             raise UserError("no further trial can be chosen before a result is told; call tell()")
         return trial
 
@@ -155,6 +193,16 @@ class Search:
         if ended.result is None:
             raise TrialError(ended.reason or "the trial gave no result")
         return ended.result
+
+    def _schedule(self, budget: Budget, workers: int) -> Scheduler:
+        studio = self._served.studio(self._campaign) if self._served else None
+        return schedule(self._campaign, self._ground, budget, workers, studio)
+
+    def _forget(self) -> None:
+        """Ends asking and telling; what has been thought by then is kept."""
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None
 
     def _pool(self, workers: int) -> Pool:
         corpus = self._ground.corpus
@@ -196,8 +244,10 @@ class Search:
 
     def close(self) -> None:
         """Gives the campaign free for others."""
-        self._closed = True
-        self._open.close()
+        if not self._closed:
+            self._closed = True
+            with self._open:
+                self._forget()
 
     def __enter__(self) -> Self:
         return self

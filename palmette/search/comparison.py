@@ -14,7 +14,7 @@ from dataclasses import replace
 from palmette.ladder.results import score_at, wanted_specs
 from palmette.ladder.scales import Scale
 from palmette.ladder.statistics import mean_interval
-from palmette.records import CompareRow, StoredTrial
+from palmette.records import CompareRow, StoredTrial, Stranger
 from palmette.search.book import Book
 
 
@@ -54,6 +54,10 @@ class Comparison:
     def attend(self, seconds: float = 0.0) -> bool:
         """Nobody thinks: there is nothing to wait for."""
         return False
+
+    def adopted(self) -> list[Stranger]:
+        """Nobody invents."""
+        return []
 
     def close(self) -> None:
         """Nobody thinks: there is nothing to keep."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from palmette.errors import StorageError
-from palmette.records import StoredTrial
+from palmette.records import StoredTrial, Stranger
 from palmette.search.book import Book
 from palmette.train.executor import Executor, Finished
 
@@ -31,6 +31,10 @@ class Asks(Protocol):
 
     def attend(self, seconds: float = 0.0) -> bool:
         """Takes in what is thought, waiting at most so long for it; whether to ask again then."""
+        ...
+
+    def adopted(self) -> list[Stranger]:
+        """The inventions that have joined the language since the last time."""
         ...
 
     def close(self) -> None:
@@ -69,6 +73,8 @@ def grow(
     try:
         while True:
             while executor.free and (trial := scheduler.ask()):
+                for stranger in scheduler.adopted():
+                    executor.admit(stranger)
                 weights = campaign.weights_directory / f"{trial.key}.pt"
                 executor.submit(trial.spec, weights if trial.spec.rung == last_rung else None)
                 running[trial.key] = trial

@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from palmette.designer.money import Ledger
+from palmette.errors import StorageError
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.ladder.results import Ascent, ascents, score_at, wanted_specs
-from palmette.records import Candidate, Event
+from palmette.records import Candidate, Event, Stranger
 from palmette.search.archive import Archive, Entry
 from palmette.search.book import Book
 from palmette.search.candidates import placebo, proposed
 from palmette.search.designs import Asked, Designs
+from palmette.search.inventions import adopt, language_of
 from palmette.search.mixture import Mixture
 from palmette.search.novelty import Screen
 from palmette.search.proposers import NoProposalError, Proposal, Proposer, Turn
@@ -50,6 +52,7 @@ class Proposing:
         self.screen = screen
         self.language = language
         self.steady = steady
+        self.adopted: list[Stranger] = []  # that executors do not know yet
         self.designs = Designs(book)
         self.mixture = Mixture(proposers, self.designs, ledger)
         self._parse = parse
@@ -189,6 +192,8 @@ class Proposing:
         if came.proposal is not None:
             try:
                 candidate = self._judged(came.proposal, asked)
+            except StorageError:
+                raise
             except Exception as error:  # of a genome that nobody has looked at before
                 candidate = fault(error)
         if isinstance(candidate, Candidate):
@@ -200,7 +205,13 @@ class Proposing:
     def _judged(self, proposal: Proposal, asked: Asked) -> Candidate | str:
         """A thought's candidate, or what speaks against it by now."""
         reason = self.screen.reason_against(proposal.genome, self.archive().entries)
-        return reason or self._candidate(proposal, asked.proposal, asked.proposer, asked.island)
+        if reason is not None:
+            return reason
+        for stranger in proposal.strangers:
+            adopt(self.book.campaign, stranger)
+            self.language = language_of(self.book.campaign)
+            self.adopted.append(stranger)
+        return self._candidate(proposal, asked.proposal, asked.proposer, asked.island)
 
     def _decline(self, came: Came, name: str) -> None:
         self.designs.decline(came.number, name, came.reason, came.failing)

@@ -15,7 +15,7 @@ from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.ladder.halving import next_promotion
 from palmette.ladder.results import wanted_specs
-from palmette.records import StoredTrial
+from palmette.records import StoredTrial, Stranger
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.novelty import Screen
@@ -88,6 +88,11 @@ class Scheduler:
         else:
             time.sleep(max(0.0, min(seconds, proposing.mixture.wakes - time.monotonic())))
         return not self._proposals_over(self._timing())
+
+    def adopted(self) -> list[Stranger]:
+        """The inventions that have joined the language since the last time."""
+        held, self.proposing.adopted = self.proposing.adopted, []
+        return held
 
     def close(self) -> None:
         """Keeps what has been thought by now; nobody waits for what is still under way."""

@@ -24,6 +24,7 @@ from palmette.records import CampaignConfig, DesignerConfig, Role
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.candidates import describe
+from palmette.search.inventions import language_of
 from palmette.search.novelty import Screen
 from palmette.search.proposers import proposers
 from palmette.search.scheduler import Scheduler
@@ -117,12 +118,16 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
             designer=plan.designer,
         )
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
-            for fault in error.errors()
-        ]
-        raise UserError("a campaign cannot be made: " + "; ".join(faults)) from error
+        raise UserError(f"a campaign cannot be made: {faults_of(error)}") from error
     return Ground(config, recipe, corpus, root, language())
+
+
+def faults_of(error: ValidationError) -> str:
+    """Everything that a record's fields have against what they were given."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+        for fault in error.errors()
+    )
 
 
 def designers_of(names: Sequence[str]) -> list[str]:
@@ -219,12 +224,17 @@ def schedule(
         screen=screen_for(ground),
         proposers=made,
         budget=budget,
-        language=ground.language,
+        language=language_of(campaign) if _invents(campaign) else ground.language,
         parse=parse,
         workers=workers,
         thinking=thinking,
         ledger=studio.ledger if studio else None,
     )
+
+
+def _invents(campaign: Campaign) -> bool:
+    """Whether primitives may join the language while it grows."""
+    return campaign.config.designer is not None and campaign.config.designer.allow_code
 
 
 def _first_candidates(ground: Ground) -> list[tuple[Role, str | None, Genome]]:

@@ -19,7 +19,7 @@ from typing import ClassVar, Self
 from palmette.designer.session import Studio
 from palmette.errors import PalmetteError, UserError
 from palmette.grammar.genome import Genome
-from palmette.records import Prediction
+from palmette.records import Prediction, Stranger
 from palmette.search.archive import Archive
 
 
@@ -28,7 +28,8 @@ class Proposal:
     """A genome with the edge that leads to it.
 
     `parents` are hashes, the one that was edited first. `edit` is the kind of edit, `edit_text`
-    what changed. `prediction` is about the first rung's score against the parent's.
+    what changed. `prediction` is about the first rung's score against the parent's. `strangers` are
+    inventions that the genome has parts of and the campaign does not know yet.
     """
 
     genome: Genome
@@ -37,6 +38,7 @@ class Proposal:
     edit_text: str
     motivation: str
     prediction: Prediction | None
+    strangers: tuple[Stranger, ...] = ()
 
 
 @dataclass(frozen=True)
