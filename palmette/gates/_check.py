@@ -8,6 +8,7 @@ import torch
 
 from palmette.errors import UnknownNameError
 from palmette.gates._base import Gate, GateFailure, Subject
+from palmette.model.build import GENERATOR
 from palmette.records import GateResult
 from palmette.registry import Registry
 
@@ -35,22 +36,23 @@ def check(subject: Subject, only: Collection[str] | None = None) -> tuple[GateRe
 
 def judge(gate: Gate, subject: Subject) -> GateResult:
     """One gate's verdict; torch's generator is left as it was."""
-    before = torch.get_rng_state()
-    try:
-        reason = gate.applies(subject)
-        if reason is not None:
-            return GateResult(gate=gate.name, passed=None, detail=reason)
+    with GENERATOR:
+        before = torch.get_rng_state()
         try:
-            detail = gate.check(subject)
+            reason = gate.applies(subject)
+            if reason is not None:
+                return GateResult(gate=gate.name, passed=None, detail=reason)
+            try:
+                detail = gate.check(subject)
+            except GateFailure as failure:
+                detail = in_double(gate, subject, failure)
+            return GateResult(gate=gate.name, passed=True, detail=detail)
         except GateFailure as failure:
-            detail = in_double(gate, subject, failure)
-        return GateResult(gate=gate.name, passed=True, detail=detail)
-    except GateFailure as failure:
-        return GateResult(gate=gate.name, passed=False, detail=str(failure))
-    except Exception as error:
-        return GateResult(gate=gate.name, passed=False, detail=told(error))
-    finally:
-        torch.set_rng_state(before)
+            return GateResult(gate=gate.name, passed=False, detail=str(failure))
+        except Exception as error:
+            return GateResult(gate=gate.name, passed=False, detail=told(error))
+        finally:
+            torch.set_rng_state(before)
 
 
 def in_double(gate: Gate, subject: Subject, failure: GateFailure) -> str:

@@ -1,5 +1,6 @@
 """From genome to module: the plan's calls are made, at the sizes that `fit` has found."""
 
+import threading
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from palmette.grammar.genome import Genome
 from palmette.model.fit import fit
 from palmette.model.parse import parse
 from palmette.ops._base import Call, Place, Primitive
+
+GENERATOR = threading.RLock()
+"""Held by whoever seeds torch's global generator for a while: models are built in threads, too."""
 
 
 def build(
@@ -45,12 +49,13 @@ def build_at(genome: Genome, place: Place, seed: int | None = None) -> nn.Module
         model = instantiate(planned)
     else:
         # Not torch.random.fork_rng: its manual_seed would also reseed every CUDA device.
-        before = torch.get_rng_state()
-        try:
-            torch.default_generator.manual_seed(seed)
-            model = instantiate(planned)
-        finally:
-            torch.set_rng_state(before)
+        with GENERATOR:
+            before = torch.get_rng_state()
+            try:
+                torch.default_generator.manual_seed(seed)
+                model = instantiate(planned)
+            finally:
+                torch.set_rng_state(before)
     assert isinstance(model, nn.Module)
     for parameter in model.parameters():
         if parameter.ndim < 2:
