@@ -26,7 +26,7 @@ from palmette.designer.breaker import Breaker
 from palmette.designer.completion import Completion, completion, is_json, names, vectors
 from palmette.designer.endpoint import Answer, CallError, Request
 from palmette.designer.exchange import Exchange, ExchangeError
-from palmette.designer.failure import OUTAGES, call_error, kind, passing, quoted
+from palmette.designer.failure import call_error, kind, outage, passing, quoted
 from palmette.designer.manner import Manner
 from palmette.designer.secret import Secrets
 from palmette.designer.usage import usage
@@ -117,17 +117,17 @@ class Client:
         if rest is not None:
             told = f"{self._secrets.url} gave no answer {self._breaker.row} times in a row"
             raise CallError("unreachable", f"{told}; it is asked again in {rest:.0f} s")
-        outage = False
+        out = False
         error: CallError
         try:
             return call(time.monotonic() + self.patience.seconds)
         except ExchangeError as failed:
             error = call_error(failed, self._secrets, model, self.patience.seconds, request)
-            outage = error.kind in OUTAGES and failed.kind != "closed"
+            out = outage(failed)
         except CallError as declined:
             error = declined
         finally:
-            self._breaker.leave(outage)
+            self._breaker.leave(out)
         raise error
 
     def _asked(self, model: str, request: Request, until: float) -> Answer:

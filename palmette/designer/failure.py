@@ -5,7 +5,7 @@ from __future__ import annotations
 from palmette.designer.completion import error_text
 from palmette.designer.endpoint import CallError, Failing, Request
 from palmette.designer.exchange import LARGEST, ExchangeError
-from palmette.designer.manner import CENSORED
+from palmette.designer.manner import ABOUT_LENGTH, CENSORED
 from palmette.designer.secret import Secrets
 
 TOLD = 200  # characters of a server's message that are passed on
@@ -33,9 +33,16 @@ def kind(error: ExchangeError) -> Failing:
 def passing(error: ExchangeError) -> bool:
     """Whether the same may work in a moment, and certainly was not paid for."""
     if error.kind == "status":
-        lasting = kind(error) in CallError.LASTING
-        return not lasting and (error.status >= 500 or error.status in PASSING)
+        changing = kind(error) in ("rate limited", "server error")
+        return changing and (error.status >= 500 or error.status in PASSING)
     return error.kind == "unreachable"
+
+
+def outage(error: ExchangeError) -> bool:
+    """Whether the server is to blame, so that a rest may help it."""
+    if error.kind == "status" and error.status < 500 and error.status not in PASSING:
+        return False
+    return kind(error) in OUTAGES and error.kind != "closed"
 
 
 def quoted(text: str, secrets: Secrets) -> str:
@@ -54,15 +61,18 @@ def call_error(
     failing = kind(error)
     told = _sentence(failing, secrets.url, model, seconds)
     said = quoted(error.told, secrets)
-    if error.kind == "status":
-        said = f"{error.status} {said}".strip()
+    answered = error.kind == "status"
     if error.kind == "closed":
         told = f"the client for {secrets.url} was closed"
     elif failing == "unauthorised":
         told += f" ({error.status})"
+    elif answered:
+        if failing == "too large":
+            told = f"{secrets.url} takes no prompt of this length"
+        told += f": {error.status} {said}".rstrip()
     elif said and failing not in ("timeout", "too large"):
         told += f": {said}"
-    if request is None or failing not in PERHAPS_PAID:
+    if answered or request is None or failing not in PERHAPS_PAID:
         return CallError(failing, told)
     return CallError(failing, told, request.tokens, request.most_tokens)
 
@@ -76,12 +86,18 @@ def _of_status(status: int, told: str) -> Failing:
         return "over budget"
     if status == 429:
         return "rate limited"
+    if status == 413 or (status in (400, 422, 500) and _about_length(told)):
+        return "too large"
     missing = "model" in told and any(
         word in told for word in ("not found", "not exist", "no such")
     )
     if status == 404 or (status == 400 and missing):
         return "unknown model"
     return "server error"
+
+
+def _about_length(told: str) -> bool:
+    return "context" in told and any(word in told for word in ABOUT_LENGTH)
 
 
 def _sentence(failing: Failing, url: str, model: str, seconds: float) -> str:

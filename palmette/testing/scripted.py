@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -163,6 +164,16 @@ class Asked:
 Behaviour = str | Reply
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a client that has gone: clients under test do go."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @dataclass
 class Served:
     """A server on a loopback port, in a thread, while the context lasts.
@@ -200,8 +211,7 @@ class Served:
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing is printed."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), name="served", daemon=True

@@ -86,7 +86,9 @@ def test_figures_that_cannot_be_true_are_estimated(figures):
         (failing(403), "unauthorised", "check OPENAI_API_KEY", 1),
         (failing(404, "no such model"), "unknown model", "no model 'served', or .*404 no such", 1),
         (failing(400, "The model x does not exist"), "unknown model", "has no model", 1),
-        (failing(400, "max_tokens too long"), "server error", "could not answer: 400 max_tok", 1),
+        (failing(400, "odd field"), "server error", "could not answer: 400 odd field$", 1),
+        (failing(400, "maximum context length is 9"), "too large", "no prompt of this length", 1),
+        (failing(413), "too large", "takes no prompt of this length: 413 no", 1),
         (failing(402), "over budget", "nothing left to spend", 1),
         (failing(429, "insufficient_quota"), "over budget", "nothing left to spend", 1),
         (failing(429, "slow down", 0.001), "rate limited", "how often it is asked: 429 slow", 4),
@@ -170,6 +172,18 @@ def test_an_endpoint_that_is_out_rests():
         client.close()
 
 
+def test_a_request_that_is_refused_is_no_outage():
+    patience = Patience(seconds=5, outages=1, rest=60)
+    with Served([failing(400, "context length"), failing(404), refusing(), "fine"]) as server:
+        client = Client(server.url, patience=patience)
+        for kind in ("too large", "unknown model", "refused"):
+            with pytest.raises(CallError) as caught:
+                client.ask("served", ASKED)
+            assert caught.value.kind == kind
+        assert client.ask("served", ASKED).text == "fine"
+        client.close()
+
+
 def llama_cpp(came):
     """As llama-cpp-python's server answers."""
     form = came.body.get("response_format", {}).get("type", "text")
@@ -237,7 +251,7 @@ def test_fields_that_a_model_does_not_take_are_left_out():
 
 def test_a_prompt_that_is_too_long_is_no_objection_to_the_form():
     error, came, _ = asked([failing(400, "maximum context length is 2048 tokens")], SHAPED)
-    assert error.kind == "server error"
+    assert (error.kind, error.tokens_in) == ("too large", 0)
     assert len(came) == 1
 
 
