@@ -22,6 +22,7 @@ _MEANT = re.compile(
     r"|^[#+=:-]",  # at the beginning of a line
     re.IGNORECASE,
 )
+NOTHING = "–"
 _NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
@@ -37,13 +38,13 @@ def plain(text: str) -> str:
 
 
 def inline(text: str) -> str:
-    """A text within a line of ours, as one line.
+    """A text within a line of ours, as one line; a dash if there is nothing to show.
 
     >>> inline("# <b>wants</b> `x`")
     '\\\\# \\\\<b\\\\>wants\\\\</b\\\\> \\\\`x\\\\`'
     """
     line = " ".join(plain(text).split())
-    return _NUMBERED.sub(r"\1\\\2", _MEANT.sub(r"\\\g<0>", line))
+    return _escaped(line) or NOTHING
 
 
 def quoted(text: str) -> str:
@@ -54,8 +55,8 @@ def quoted(text: str) -> str:
     >
     > \\- second
     """
-    lines = [inline(line) for line in plain(text).strip().split("\n")]
-    return "\n".join(f"> {line}".rstrip() for line in lines)
+    lines = [" ".join(line.split()) for line in plain(text).strip().split("\n")]
+    return "\n".join(f"> {_escaped(line)}".rstrip() for line in lines)
 
 
 def code(text: str) -> str:
@@ -66,7 +67,7 @@ def code(text: str) -> str:
     """
     line = " ".join(plain(text).split())
     if not line:
-        return "–"
+        return NOTHING
     fence = "`" * (_longest("`", line) + 1)
     pad = " " if "`" in line else ""
     return f"{fence}{pad}{line}{pad}{fence}"
@@ -84,6 +85,10 @@ def block(text: str, language: str = "text") -> str:
     told = plain(text)
     fence = "~" * max(3, _longest("~", told) + 1)
     return f"{fence}{language}\n{told}\n{fence}"
+
+
+def _escaped(line: str) -> str:
+    return _NUMBERED.sub(r"\1\\\2", _MEANT.sub(r"\\\g<0>", line))
 
 
 def _longest(sign: str, text: str) -> int:
