@@ -23,7 +23,7 @@ from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, fields_of
 from palmette.grammar.revision import numbered
-from palmette.grammar.rules import Site
+from palmette.grammar.rules import Site, by_place
 from palmette.grammar.types import Child, literal
 
 QUOTATIONS = (
@@ -82,7 +82,7 @@ class Scene:
     """What is known around one genome that is to be edited.
 
     menu        the part of the language that is offered
-    language    the same, as text
+    language    the same with all knobs, as text
     ancestors   the nearest first
     siblings    earlier edits of the same genome, the best first
     best        of the campaign, the best first
@@ -104,6 +104,8 @@ class Scene:
     def told(self, most_tokens: int) -> Told:
         """The scene in at most so many tokens, or its indispensable part if that has more."""
         stable = f"The language, as `name(children, knob=value)`:\n{self.language}"
+        if tokens(stable) > most_tokens // 2:
+            stable = f"The language, knobs aside:\n{_brief(self.menu)}"
         left = most_tokens - tokens(stable)
         parent = self._parent(left // 2)
         left -= tokens(parent, QUOTATIONS) + _HEADINGS
@@ -215,6 +217,11 @@ def quoted(text: str, most: int) -> str:
     '| all is well'
     """
     return f"| {one_line(text, most)}"
+
+
+def _brief(menu: Language) -> str:
+    """How the nodes of a menu are written, knobs aside."""
+    return "\n".join(f"{cls.sort.value}: {by_place(cls)}" for cls in menu.nodes)
 
 
 def _place(site: Site, names: dict[tuple[int, ...], str]) -> str:

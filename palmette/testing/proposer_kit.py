@@ -1,5 +1,7 @@
 """ProposerKit: what every proposer promises, as tests to run over the registry.
 
+One that thinks is given a scripted model that answers every role legally.
+
 @pytest.mark.parametrize("name", proposers.names())
 @pytest.mark.parametrize("check", ProposerKit.checks())
 def test_every_proposer(name, check):
@@ -23,6 +25,7 @@ from palmette.ops import language
 from palmette.records import Candidate
 from palmette.search.archive import Archive, Entry
 from palmette.search.proposers import Proposal, Proposer, Turn
+from palmette.testing.scripted_designer import scripted_studio
 
 
 class ProposerKit:
@@ -33,7 +36,9 @@ class ProposerKit:
     ) -> None:
         self.proposer = proposer
         self.draws = draws
-        self.studio = studio  # of a proposer that thinks
+        if proposer.thinks and studio is None:
+            studio = scripted_studio()
+        self.studio = studio
 
     @classmethod
     def checks(cls) -> list[str]:
