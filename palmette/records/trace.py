@@ -47,7 +47,7 @@ class TraceStep(Record):
     models: tuple[str, ...]
     cards: tuple[str, ...]  # in the contexts of all thoughts
     context: tuple[str, ...]  # hashes of the genomes there
-    rating: Finite | None  # the reviewer's last
+    rating: Finite | None  # the reviewer's, of this very genome
     remarks: tuple[str, ...]  # the reviewer's
     lesson: str | None  # the analyst's
     tokens_in: int | None

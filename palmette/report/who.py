@@ -250,9 +250,12 @@ def _sources(
 
 
 def _ratings(thoughts: Iterable[Thought]) -> dict[int, float]:
-    """The last rating of each proposal."""
-    given = ((thought.proposal, rating(thought)) for thought in thoughts)
-    return {number: value for number, value in given if value is not None}
+    """What the reviewer gave each idea that a proposal ended with."""
+    by_number: dict[int, list[Thought]] = defaultdict(list)
+    for thought in thoughts:
+        by_number[thought.proposal].append(thought)
+    given = {number: rating(own) for number, own in by_number.items()}
+    return {number: value for number, value in given.items() if value is not None}
 
 
 def _gain(changes: Sequence[float]) -> Gain:

@@ -134,9 +134,7 @@ def _step(
         models=_once(thought.model for thought in paid),
         cards=_once(card for thought in thoughts for card in thought.cards),
         context=_once(genome for thought in thoughts for genome in thought.genomes),
-        rating=next(
-            (rating(held) for held in reversed(thoughts) if rating(held) is not None), None
-        ),
+        rating=rating(thoughts),
         remarks=tuple(remark for thought in thoughts for remark in _remarks(thought)),
         lesson=next((told for held in thoughts if (told := _lesson(held))), None),
         tokens_in=sum(thought.tokens_in for thought in paid) if paid else None,
@@ -148,12 +146,24 @@ def _step(
     )
 
 
-def rating(thought: Thought) -> float | None:
-    """What a reviewer gave an idea; None for any other thought."""
-    given = thought.content.get("rating") if thought.role == "reviewer" else None
-    if isinstance(given, bool) or not isinstance(given, int | float):
+def rating(thoughts: Iterable[Thought]) -> float | None:
+    """What a reviewer gave the idea that a proposal ended with, out of the proposal's thoughts.
+
+    None if nobody reviewed it: a rating of a draft that was then revised is not the revision's.
+    """
+    given = None
+    for thought in thoughts:
+        if thought.outcome == "fine" and thought.role == "reviewer":
+            given = _number(thought.content.get("rating"))
+        elif thought.outcome == "fine" and thought.role not in ("check", "engineer", "analyst"):
+            given = None
+    return given
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(given) if math.isfinite(given) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def _remarks(thought: Thought) -> tuple[str, ...]:

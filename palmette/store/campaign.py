@@ -10,14 +10,13 @@ done or failed, never in between. `seconds` is campaign time throughout.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from palmette.errors import PalmetteError, StorageError
@@ -34,7 +33,7 @@ from palmette.records import (
     TrialSpec,
     TrialState,
 )
-from palmette.store import attempts, candidates, thoughts
+from palmette.store import attempts, candidates, thoughts, trials
 from palmette.store.database import Database
 from palmette.store.lease import Holder, Lease, holder
 from palmette.store.rows import record, storable
@@ -151,11 +150,8 @@ class Campaign:
 
     def trials(self) -> list[StoredTrial]:
         """All trials, in the order in which they were queued."""
-        mine = select(TrialTable).where(TrialTable.campaign_id == self._id)
         with self._database.reading() as connection:
-            rows = connection.execute(mine.order_by(TrialTable.number)).all()
-        with _collector_paused():
-            return [_stored(row) for row in rows]
+            return trials.read(connection, self._id)
 
     def attempts(self, trial: int) -> list[Attempt]:
         """The attempts at one trial, first to last."""
@@ -341,7 +337,7 @@ class Campaign:
         row = connection.execute(select(TrialTable).where(*self._this(trial))).one_or_none()
         if row is None:
             raise PalmetteError(f"campaign {self.config.name!r} has no trial {trial}")
-        return _stored(row)
+        return trials.stored(row)
 
     def _this(self, trial: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return TrialTable.campaign_id == self._id, TrialTable.number == trial
@@ -373,31 +369,3 @@ class Campaign:
         with self._writing() as connection:
             own = update(CampaignTable).where(CampaignTable.id == self._id)
             connection.execute(own.values(**values))
-
-
-def _stored(row: Row[Any]) -> StoredTrial:
-    return StoredTrial(
-        trial=row.number,
-        key=row.key,
-        spec=record(TrialSpec, row.spec),
-        state=row.state,
-        reason=row.reason,
-        attempts=row.attempts,
-        result=record(TrialResult, row.result) if row.result else None,
-        started_seconds=row.started_seconds,
-        ended_seconds=row.ended_seconds,
-    )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """2,000 trials are 100,000 small records without a cycle: the garbage collector would walk
-    them again and again, for three quarters of the time of a listing.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -14,7 +14,7 @@ from palmette.ladder.scales import pocket
 from palmette.records import Candidate, Event, Prediction, TraceRow
 from palmette.search.designs import ASKED
 from palmette.search.story import story
-from palmette.search.trace import trace
+from palmette.search.trace import rating, trace
 from palmette.store import Campaign, Store
 from palmette.testing.example_records import (
     example_candidate,
@@ -197,3 +197,30 @@ def test_what_an_interruption_lost_is_paid_and_marked(campaign: Campaign) -> Non
     assert (step.origin, "lost_card" in step.cards) == ("knowledge", False)
     assert step.usd == pytest.approx(1.5)
     assert "6. **researcher**: fine, lost when the campaign was interrupted (" in story(row)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([("researcher", None), ("reviewer", 2)], 2.0),
+        ([("researcher", None), ("reviewer", 2), ("researcher", None)], None),
+        ([("reviewer", 2), ("researcher", None), ("reviewer", 4), ("check", None)], 4.0),
+        ([("reviewer", "5")], None),
+        ([("reviewer", True)], None),
+        ([("reviewer", float("inf"))], None),
+        ([], None),
+    ],
+)
+def test_a_rating_is_of_the_idea_that_was_proposed(
+    steps: list[tuple[str, object]], expected: float | None
+) -> None:
+    thoughts = [example_thought(role=role, content={"rating": given}) for role, given in steps]
+    assert rating(thoughts) == expected
+
+
+def test_a_revision_without_a_legal_answer_leaves_the_rating() -> None:
+    thoughts = [
+        example_thought(role="reviewer", content={"rating": 2}),
+        example_thought(outcome="invalid"),
+    ]
+    assert rating(thoughts) == 2.0
