@@ -7,6 +7,7 @@ probe. If it fails, too, the rest is twice as long; if it succeeds all is as bef
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +29,8 @@ class Breaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._row = 0
-        self._until = 0.0
+        self._rests = 0
+        self._until = -math.inf
         self._probing = False
 
     @property
@@ -58,7 +60,12 @@ class Breaker:
         """A call has ended."""
         with self._lock:
             self._probing = False
-            self._row = self._row + 1 if outage else 0
-            if outage and self._row >= self.outages:
-                doubled = self.rest * 2.0 ** min(self._row - self.outages, 30)
-                self._until = self._clock() + min(doubled, self.longest)
+            if not outage:
+                self._row, self._rests, self._until = 0, 0, -math.inf
+                return
+            self._row += 1
+            # calls that were under way when the rest began say nothing new
+            if self._row >= self.outages and self._clock() >= self._until:
+                rest = min(self.rest * 2.0 ** min(self._rests, 30), self.longest)
+                self._until = self._clock() + rest
+                self._rests += 1

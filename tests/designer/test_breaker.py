@@ -42,3 +42,12 @@ def test_answers_in_between_are_no_row():
         assert breaker.enter() is None
         breaker.leave(outage=False)
     assert breaker.row == 0
+
+
+def test_many_that_fail_at_once_are_one_outage():
+    breaker = Breaker(outages=3, rest=5.0, clock=lambda: 0.0)
+    for _ in range(10):
+        assert breaker.enter() is None
+    for _ in range(10):
+        breaker.leave(outage=True)
+    assert breaker.enter() == 5.0
