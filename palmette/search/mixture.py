@@ -80,7 +80,7 @@ class Mixture:
     def came_to_nothing(self, came: Came, name: str) -> None:
         """Takes in why a proposal was declined: its proposer may rest, or end."""
         if came.failing == "over budget":
-            self._budget_spent(came.reason)
+            self._budget_spent()
         elif came.lasting:
             self.ended[name] = came.reason
         elif came.failing is not None:
@@ -113,11 +113,13 @@ class Mixture:
     def _check_budget(self) -> None:
         budget = self._ledger.budget if self._ledger else None
         if self._ledger and budget and (self._ledger.spent or self._designs.spent == budget.text):
-            self._budget_spent(f"the models' budget of {budget.text} is spent")
+            self._budget_spent()
 
-    def _budget_spent(self, reason: str) -> None:
+    def _budget_spent(self) -> None:
         budget = self._ledger.budget if self._ledger else None
-        self._designs.spend(budget.text if budget else reason)
+        told = budget.text if budget else "its own"
+        self._designs.spend(told)
+        reason = f"the models' budget of {told} is spent"
         for own in self.proposers:
             if own.thinks:
                 self.ended.setdefault(own.name, reason)
