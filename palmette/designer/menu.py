@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from palmette.grammar.language import Language, Want
 from palmette.grammar.levels import wants_of
@@ -39,7 +40,8 @@ def menu(
     for cls in _drawn(language, held, rng):
         if len(held) >= most:
             break
-        grown = _completed(language, held | {cls})
+        # A leaf opens no place that would have to be completed.
+        grown = _completed(language, held | {cls}) if _opens(cls) else held | {cls}
         if len(grown) <= most:
             held = grown
     return _part(language, held)
@@ -68,16 +70,24 @@ def _drawn(
     language: Language, held: Collection[type[Node]], rng: random.Random | None
 ) -> list[type[Node]]:
     """The classes that may stand in the models held and are none of them, in the order drawn."""
-    models = [cls for cls in held if cls.sort is Sort.MODEL]
-    reached = {cls for want in _wants(language, models) for cls in language.of(*want)}
-    others = [
-        cls for cls in language.nodes if cls in reached and cls not in held and not cls.sort.is_term
-    ]
+    models = frozenset(cls for cls in held if cls.sort is Sort.MODEL)
+    others = [cls for cls in _reached(language, models) if cls not in held]
     if rng is None:
         return others
     # The order of a draw without replacement by odds (Efraimidis and Spirakis 2006).
     keys = {cls: rng.random() ** (1 / max(cls.odds, 1e-9)) for cls in others}
     return sorted(others, key=lambda cls: -keys[cls])
+
+
+@lru_cache(maxsize=16)
+def _reached(language: Language, models: frozenset[type[Node]]) -> tuple[type[Node], ...]:
+    """What may stand in these models, terms of a rule aside."""
+    found = {cls for want in _wants(language, models) for cls in language.of(*want)}
+    return tuple(cls for cls in language.nodes if cls in found and not cls.sort.is_term)
+
+
+def _opens(cls: type[Node]) -> bool:
+    return bool(wants_of(cls, NO_EFFECTS))
 
 
 def _completed(language: Language, held: Collection[type[Node]]) -> set[type[Node]]:

@@ -35,9 +35,11 @@ def json_gbnf(schema: dict[str, Any]) -> str:
     rules = {"root": _body(schema)}
     for name, defined in schema.get("$defs", {}).items():
         rules[_rule_name(name)] = _body(defined)
+    used = set(_WORD.findall(_LITERAL.sub("", " ".join(rules.values()))))
     for name, body in _SHARED.items():
-        if any(name in _WORD.findall(_LITERAL.sub("", other)) for other in rules.values()):
+        if name in used:
             rules[name] = body
+            used |= set(_WORD.findall(_LITERAL.sub("", body)))
     return "".join(f"{name} ::= {body}\n" for name, body in rules.items())
 
 

@@ -13,8 +13,9 @@ Data of any kind ends in an edit or in a `GenomeError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from palmette.errors import Fault, GenomeError
@@ -93,13 +94,12 @@ def revise(
     return edited
 
 
-def insertable(root: Node, site: Site, language: Language, required: Effects) -> Want | None:
+def insertable(above: Site | None, site: Site, language: Language) -> Want | None:
     """What may be inserted beside the node at a site: into the list that it is in, or, with it,
-    into a sequence. None if nothing can be.
+    into a sequence. None if nothing can be. `above` is the site of its parent, None for the root.
     """
-    if not site.path:
+    if above is None:
         return None
-    above = _parent(root, site, required)
     if (found := _in_list(above, site)) and openings(above):
         return found
     sequence = language.sequence
@@ -109,15 +109,14 @@ def insertable(root: Node, site: Site, language: Language, required: Effects) ->
     return (spec.sort, site.required | spec.requires) if spec.sort.accepts(site.sort) else None
 
 
-def pruned(root: Node, site: Site, required: Effects = NO_EFFECTS) -> tuple[Site, Node] | None:
+def pruned(above: Site | None, site: Site) -> tuple[Site, Node] | None:
     """The place that changes when the node at a site goes, and what stands there then.
 
     The node leaves a list that holds more than it needs; or its only neighbour takes the place of
     the two; or, where neither can be, the node gives way to its only part. None if none can be.
     """
-    if not site.path:
+    if above is None:
         return None
-    above = _parent(root, site, required)
     number = site.path[-1]
     kids = above.node.nodes()
     rest = (*kids[:number], *kids[number + 1 :])
@@ -131,8 +130,14 @@ def pruned(root: Node, site: Site, required: Effects = NO_EFFECTS) -> tuple[Site
     return None
 
 
-def _parent(root: Node, site: Site, required: Effects) -> Site:
-    return next(above for above in sites(root, required) if above.path == site.path[:-1])
+def parents(places: Iterable[tuple[str, Site]]) -> dict[str, Site | None]:
+    """The site of each place's parent, None for the root's."""
+    by_path: dict[tuple[int, ...], Site] = {}
+    found: dict[str, Site | None] = {}
+    for name, site in places:  # parents come first
+        found[name] = by_path[site.path[:-1]] if site.path else None
+        by_path[site.path] = site
+    return found
 
 
 def _in_list(above: Site, site: Site) -> Want | None:
@@ -152,6 +157,10 @@ class _Desk:
     required: Effects
     places: dict[str, Site]
     faults: list[Fault] = field(default_factory=list)
+
+    @cached_property
+    def above(self) -> dict[str, Site | None]:
+        return parents(self.places.items())
 
     def fault(self, path: str, problem: str) -> None:
         self.faults.append(Fault(0, 0, f"{path}: {problem}"))
@@ -232,19 +241,19 @@ def _insertion(desk: _Desk, given: dict[str, object]) -> Change | None:
     side = given.get("side")
     if "side" in given and side not in SIDES:
         desk.fault("$.side", f"wanted {rules.either(map(repr, SIDES))}, got {rules.shown(side)}")
-    want = insertable(desk.root, site, desk.language, desk.required) if site else None
+    above = desk.above[str(given["at"])] if site else None
+    want = insertable(above, site, desk.language) if site else None
     if site and want is None:
         fitting = [
             f"{name} {other.node.name}"
             for name, other in desk.places.items()
-            if insertable(desk.root, other, desk.language, desk.required)
+            if insertable(desk.above[name], other, desk.language)
         ]
         instead = f"insert at {', '.join(fitting)}" if fitting else "replace it"
         desk.fault("$.at", f"nothing can stand beside {site.node.name} here; {instead}")
     new = desk.new(given, want)
-    if site is None or want is None or new is None or side not in SIDES:
+    if site is None or above is None or want is None or new is None or side not in SIDES:
         return None
-    above = _parent(desk.root, site, desk.required)
     pair = (new, site.node) if side == "before" else (site.node, new)
     words = f"{short(new)} {side} {short(site.node)}"
     number = site.path[-1]
@@ -261,12 +270,12 @@ def _pruning(desk: _Desk, given: dict[str, object]) -> Change | None:
     site = desk.inner(given, "prune")
     if site is None:
         return None
-    found = pruned(desk.root, site, desk.required)
+    found = pruned(desk.above[str(given["at"])], site)
     if found is None:
         fitting = [
             f"{name} {other.node.name}"
             for name, other in desk.places.items()
-            if pruned(desk.root, other, desk.required)
+            if pruned(desk.above[name], other)
         ]
         instead = f"prune {', '.join(fitting)}" if fitting else "replace it"
         desk.fault("$.at", f"{site.node.name} is needed where it stands; {instead}")

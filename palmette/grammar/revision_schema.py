@@ -9,7 +9,6 @@ that its canonical form undoes), or that its canonical form would overfill a lis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +16,7 @@ from palmette.grammar.json_gbnf import json_gbnf
 from palmette.grammar.language import Language, Want
 from palmette.grammar.levels import Levels, wants_of
 from palmette.grammar.node import Node, fields_of
-from palmette.grammar.revision import MOVES, SIDES, Move, insertable, numbered, pruned
+from palmette.grammar.revision import MOVES, SIDES, Move, insertable, numbered, parents, pruned
 from palmette.grammar.rules import Site
 from palmette.grammar.schema import definitions, node_schema, object_of, plain, reference
 from palmette.grammar.types import NO_EFFECTS, Effects, Knob
@@ -42,19 +41,21 @@ def revision_schema(
     Raises `ValueError` if none of the moves is possible.
     """
     places = numbered(root, required)
+    above = parents(places)
+    beside = {name: insertable(above[name], site, menu) for name, site in places}
     levels = Levels(menu)
     below = list(wants_of(type(root), required).values())
-    levels.open((want for _, site in places for want in _wants(root, site, menu, required)), depth)
-    levels.open(below, depth)
+    here = [(site.sort, site.required) for _, site in places[1:]]
+    levels.open([*here, *filter(None, beside.values()), *below], depth)
     ways: list[dict[str, Any]] = []
     for move in moves:
         match move:
             case "replace":
                 ways += _replacements(places, levels, depth)
             case "insert":
-                ways += _insertions(root, places, levels, depth, required)
+                ways += _insertions(beside, levels, depth)
             case "prune":
-                fitting = [name for name, site in places if pruned(root, site, required)]
+                fitting = [name for name, site in places if pruned(above[name], site)]
                 ways += [_move(move, at={"enum": fitting})] if fitting else []
             case "tune":
                 ways += _tunings(places)
@@ -99,14 +100,6 @@ def answer_schema(**properties: dict[str, Any]) -> dict[str, Any]:
     return object_of(plain_ones, list(plain_ones)) | ({"$defs": defined} if defined else {})
 
 
-def _wants(root: Node, site: Site, menu: Language, required: Effects) -> Iterable[Want]:
-    """What may be written as `new` at a place below the root."""
-    if site.path:
-        yield site.sort, site.required
-        if beside := insertable(root, site, menu, required):
-            yield beside
-
-
 def _replacements(places: Places, levels: Levels, depth: int) -> list[dict[str, Any]]:
     found: dict[Want, list[str]] = {}
     for name, site in places[1:]:
@@ -119,12 +112,9 @@ def _replacements(places: Places, levels: Levels, depth: int) -> list[dict[str, 
     ]
 
 
-def _insertions(
-    root: Node, places: Places, levels: Levels, depth: int, required: Effects
-) -> list[dict[str, Any]]:
+def _insertions(beside: dict[str, Want | None], levels: Levels, depth: int) -> list[dict[str, Any]]:
     found: dict[Want, list[str]] = {}
-    for name, site in places[1:]:
-        want = insertable(root, site, levels.language, required)
+    for name, want in beside.items():
         if want and levels.possible(want, depth):
             found.setdefault(want, []).append(name)
     return [

@@ -27,7 +27,7 @@ from palmette.grammar import (
     unparse,
 )
 from palmette.grammar.node import fields_of
-from palmette.grammar.revision import MOVES, insertable, numbered, pruned, revise
+from palmette.grammar.revision import MOVES, insertable, numbered, parents, pruned, revise
 from palmette.grammar.types import NO_EFFECTS, Effects, Knob
 
 from .toy import TOY, sampled, seeds
@@ -106,7 +106,7 @@ def drawn(root: Node, language: Language, rng: random.Random, required: Effects)
     want = (site.sort, site.required)
     if data["move"] == "insert":
         data["side"] = rng.choice(["before", "after"])
-        want = insertable(root, site, language, required) or want
+        want = insertable(parents(places)[name], site, language) or want
     new = sample(language, *(want[0], rng, want[1]), most=20)
     return data | {"new": unparse(new) if rng.random() < 0.3 else to_json(new)}
 
@@ -135,8 +135,9 @@ def test_what_is_well_typed_at_its_place_becomes_a_genome_or_is_explained(
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_pruning_makes_genomes_smaller(seed: int) -> None:
     root = sampled(seed).root
+    above = parents(numbered(root))
     for name, site in numbered(root):
-        if pruned(root, site):
+        if pruned(above[name], site):
             edited = revise(root, {"move": "prune", "at": name}, TOY)
             assert size(edited.node) < size(root)
             assert_good(edited, root, TOY, NO_EFFECTS)

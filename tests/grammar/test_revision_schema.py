@@ -26,9 +26,8 @@ from palmette.grammar import (
     sample_genome,
     to_json,
 )
-from palmette.grammar.revision import MOVES, insertable, numbered, pruned
+from palmette.grammar.revision import MOVES, insertable, numbered, parents, pruned
 from palmette.grammar.revision_schema import answer_schema, revision_gbnf, revision_schema
-from palmette.grammar.types import NO_EFFECTS
 
 from .test_gbnf import Notation
 from .toy import TOY, Lin, Pre, sampled
@@ -96,12 +95,13 @@ def test_the_schema_names_every_place_where_a_move_is_possible() -> None:
             fields = way["properties"]
             offered[fields["move"]["const"]] |= set(fields.get("at", {"enum": ["p0"]})["enum"])
         places = dict(numbered(root))
+        above = parents(places.items())
         below = set(places) - {"p0"}
         assert offered["replace"] == below
         assert offered["rewrite"] == {"p0"}
-        assert offered["prune"] == {name for name in below if pruned(root, places[name])}
+        assert offered["prune"] == {name for name in below if pruned(above[name], places[name])}
         assert offered["insert"] == {
-            name for name in below if insertable(root, places[name], TOY, NO_EFFECTS)
+            name for name in below if insertable(above[name], places[name], TOY)
         }
         assert offered["tune"] == {name for name in places if places[name].node.knobs()}
 
