@@ -47,7 +47,7 @@ def lesson(
     long is cut; an expression that is not in the language is left out.
     """
     when, told = _section(trigger), _section(insight)
-    if not when or not told:
+    if not all(any(map(str.isalpha, text)) for text in (when, told)):
         return None
     part = part_of(expression, language) if len(expression) <= EXPRESSION_CHARACTERS else None
     written = f" Build on `{' '.join(expression.split())}`." if part is not None else ""

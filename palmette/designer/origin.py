@@ -132,6 +132,7 @@ def _written(text: str, language: Language) -> Features:
     return frozenset(found)
 
 
+@lru_cache(maxsize=4096)
 def part_of(text: str, language: Language) -> Node | None:
     """The part of a genome, of whatever sort, that a text is; None if it is none."""
     for sort in Sort:

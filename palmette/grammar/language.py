@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import keyword
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from palmette.errors import PalmetteError, UnknownNameError
@@ -127,6 +127,11 @@ class Language:
 
 def keeps(cls: type[Node], required: Effects) -> bool:
     """Whether a class, its children aside, can keep the effects for some choice of its knobs."""
+    return _keeps(cls, required)  # type: ignore[arg-type]  # as in `node.fields_of`
+
+
+@lru_cache(maxsize=65536)
+def _keeps(cls: type[Node], required: Effects) -> bool:
     return not (cls.breaks & required) and all(s.allowed(required) for s in _knobs_of(cls))
 
 
