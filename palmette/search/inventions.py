@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from palmette.designer.plain import one_line
 from palmette.grammar.language import Language
 from palmette.model.stranger.node import admit, node_class
 from palmette.model.stranger.restraint import LARGEST_BYTES, unrestrained
@@ -24,6 +25,8 @@ from palmette.search.strangers import LIMITS
 from palmette.store import Campaign
 from palmette.tasks import VOCABULARY
 from palmette.train.sandbox import run
+
+SUMMARY = 200  # characters
 
 
 def invent(source: str, number: int) -> Stranger:
@@ -55,7 +58,9 @@ def invent(source: str, number: int) -> Stranger:
     faults = list(answer.value["faults"])
     found = None
     if answer.value["stranger"] is not None:
-        described = answer.value["stranger"] | {"protection": answer.protection}
+        described = answer.value["stranger"]
+        summary = one_line(described["summary"], SUMMARY)  # it is printed, and told to others
+        described |= {"protection": answer.protection, "summary": summary}
         found = Stranger.model_validate(described)
         faults += failures(found)
     if faults or found is None:

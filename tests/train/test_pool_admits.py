@@ -2,19 +2,30 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from tiny import tiny_spec
 
 from palmette import ops
+from palmette.model.stranger.describe import describe
 from palmette.model.stranger.node import admit, expression
+from palmette.model.stranger.source import Source
+from palmette.tasks import VOCABULARY
 from palmette.train.pool import Pool
-from tests.search.layers import layer
+
+FILE = Path(__file__).parents[1] / "strangers" / "average.txt"
+
+
+def layer(number):
+    """A good layer, as a model might write it. Its text is ours, so it may run here."""
+    source = Source(f"idea_{number}.py", FILE.read_text("utf-8"))
+    return describe(source, None, {}, VOCABULARY)
 
 
 @pytest.fixture(scope="module")
 def strangers():
-    found = [layer("first"), layer("second")]
+    found = [layer(1), layer(2)]
     for own in found:
         admit(own)
     yield found
