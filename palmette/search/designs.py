@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from palmette.designer.endpoint import CallError, Failing
+from palmette.designer.endpoint import Failing
 from palmette.records import Candidate, Event, Thought
 from palmette.search.book import Book
 
@@ -22,6 +22,7 @@ ASKED = "designer asked"
 RESTS = "designer rests"
 SPENT = "models' budget spent"
 LONGEST_REST = 31  # proposals of others
+SILENT: frozenset[Failing] = frozenset({"unreachable", "timeout", "rate limited", "server error"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Declined:
     @property
     def silent(self) -> bool:
         """Whether the endpoint did not answer, which it may do again."""
-        return self.failing is not None and self.failing not in CallError.LASTING
+        return self.failing in SILENT
 
 
 @dataclass

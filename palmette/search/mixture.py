@@ -20,7 +20,7 @@ from palmette.designer.money import Ledger
 from palmette.ladder.results import Ascent, score_at
 from palmette.ladder.scales import Scale
 from palmette.records import Thought
-from palmette.search.designs import Designs
+from palmette.search.designs import SILENT, Designs
 from palmette.search.proposers import Proposer
 from palmette.search.thinking import Came
 
@@ -83,7 +83,7 @@ class Mixture:
             self._budget_spent()
         elif came.lasting:
             self.ended[name] = came.reason
-        elif came.failing is not None:
+        elif came.failing in SILENT:
             pause = REST_SECONDS * 2 ** (self._designs.silences(name) - 1)
             self._rested[name] = time.monotonic() + min(pause, LONGEST_REST_SECONDS)
         elif self._designs.fruitless(name) >= FRUITLESS:
