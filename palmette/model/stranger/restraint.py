@@ -74,7 +74,8 @@ def _fault(part: ast.AST, foreign: set[str]) -> str | None:
     if part.attr.startswith("__") and part.attr not in SPECIAL:
         return f"uses {part.attr}; {COMPUTE}"
     reaches = part.attr in REACHING or part.attr.startswith("_")
-    if part.attr in MODULES or (root in foreign and reaches):
+    own = isinstance(part.value, ast.Name) and part.value.id == "self"
+    if (part.attr in MODULES and not own) or (root in foreign and reaches):
         return f"reaches for {ast.unparse(part)}; {COMPUTE}"
     return None
 

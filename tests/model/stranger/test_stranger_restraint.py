@@ -25,6 +25,7 @@ def said(text):
         ("eval('1')", "uses eval; a layer may only compute"),
         ("torch.sys.exit()", "reaches for torch.sys; a layer may only compute"),
         ("alias = torch; alias.os.fork()", "reaches for alias.os; a layer may only compute"),
+        ("self.t.os.fork()", "reaches for self.t.os; a layer may only compute"),
         ("F._verify_batch_size", "reaches for F._verify_batch_size; a layer may only compute"),
         ("torch.load('best.pt')", "reaches for torch.load; a layer may only compute"),
         ("F.cross_entropy = lambda *a: 0", "replaces F.cross_entropy; a layer changes nothing"),
@@ -52,6 +53,7 @@ def test_what_a_layer_needs_is_left_alone():
         "        super().__init__()\n"
         "        self.map = nn.Linear(width, width)\n"
         "        self._scale = math.sqrt(width)\n"
+        "        self.gc = nn.Linear(width, width)\n"
         "        nn.init.zeros_(self.map.bias)\n"
         "    def forward(self, x):\n"
         "        with torch.no_grad():\n"
