@@ -3,6 +3,8 @@ import pytest
 import palmette
 from palmette.errors import StorageError, UserError
 from palmette.model import atlas
+from palmette.testing.scripted import Scripted
+from palmette.testing.scripted_designer import legal
 from tests.ladder.made import result
 
 
@@ -87,3 +89,36 @@ def test_a_data_frame_needs_pandas_and_says_so(url, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with make(url) as campaign, pytest.raises(UserError, match="pip install pandas"):
         campaign.trials_dataframe()
+
+
+def test_designers_are_asked_through_an_endpoint_of_ones_own(url):
+    endpoint = Scripted(legal)
+    settings = {"endpoint": endpoint, "model_budget": "300k-tokens", "steps": 2}
+    with make(url, proposers=("llm", "evolution"), **settings) as campaign:
+        for number in range(24):
+            trial = campaign.ask()
+            campaign.tell(trial, result(0.5 + number / 100))
+        assert campaign.status().genomes >= 2
+    assert endpoint.requests
+    assert not endpoint.closed
+    with pytest.raises(StorageError, match="designer"):
+        make(url, proposers=("llm", "evolution"), **{**settings, "steps": 3})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"models": ("a",)}, "no proposer asks a language model: evolution"),
+        ({"model_budget": "2usd"}, "no proposer asks a language model"),
+        ({"proposers": ("llm",), "steps": 0}, "steps wants 1 or more, got 0"),
+        ({"proposers": ("llm",), "stpes": 1}, "stpes: Extra inputs are not permitted"),
+        ({"proposers": ("llm",), "model_budget": "2usd"}, "--llm-price scripted=IN/OUT"),
+        ({"mix": "luck"}, "mix: Input should be 'turns' or 'bandit', got 'luck'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_wrong_arguments_for_designers_are_told(url, arguments, said):
+    if "proposers" in arguments:
+        arguments = {**arguments, "endpoint": Scripted(legal)}
+    with pytest.raises(UserError, match=said):
+        make(url, **arguments)

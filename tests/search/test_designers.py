@@ -13,6 +13,7 @@ from palmette.search import grow, mixture
 from palmette.search.designs import ASKED, DECLINED, RESTS, SPENT
 from palmette.search.start import Plan, prepare
 from palmette.testing.scripted import Scripted
+from palmette.testing.scripted_designer import legal
 from tests.search.designers import Other, Tiny, among, known, run, wait_for, yes
 from tests.search.test_scheduler import facts, made_up
 
@@ -305,3 +306,36 @@ def test_an_interrupt_waits_for_no_call_and_keeps_what_was_thought(ground, tmp_p
     assert [own["proposal"] for own in ended.of(ASKED)][:2] == [0, 0]
     assert ended.of(ASKED)[1]["lost"] == [0]
     assert ended.numbers("tiny") == [0, 1, 2]
+
+
+def test_the_proposer_llm_grows_the_same_tree_killed_or_not(ground, tmp_path, monkeypatch):
+    """With an analyst that looks back at results, thoughts are not only of their own proposal."""
+    monkeypatch.setattr(grow, "BEAT_SECONDS", 0.02)
+    both = among(ground, "llm", "evolution")
+    both = replace(both, scale=replace(both.scale, islands=2))
+    whole = run(both, tmp_path / "whole.db", "6genomes", legal)
+    assert {t.role for t in whole.thoughts} >= {"researcher", "reviewer", "analyst", "check"}
+    path = tmp_path / "killed.db"
+    hangs, never = threading.Event(), threading.Event()
+
+    def answers(model, request):
+        said = legal(model, request)
+        if len(endpoint.requests) > 7:
+            hangs.set()
+            never.wait(60)
+        return said
+
+    def dies():
+        if hangs.is_set():
+            raise KeyboardInterrupt
+
+    endpoint = Scripted(answers)
+    with pytest.raises(KeyboardInterrupt):
+        run(both, path, "6genomes", endpoint, beat=dies)
+    never.set()
+    killed = run(both, path, "6genomes", legal)
+    assert facts(killed.candidates, killed.trials) == facts(whole.candidates, whole.trials)
+    lost = {place for own in killed.of(ASKED) for place in own["lost"]}
+    assert lost
+    kept = [t.prompt for place, t in enumerate(killed.thoughts) if place not in lost]
+    assert kept == [t.prompt for t in whole.thoughts]
