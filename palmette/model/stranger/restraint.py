@@ -62,21 +62,25 @@ def _fault(part: ast.AST, foreign: set[str]) -> str | None:
         wrong = sorted({name for name in _modules(part) if name not in IMPORTS})
         if wrong:
             return f"imports {listed(wrong)}; it may import {listed(list(IMPORTS[:-1]))} alone"
-        away = sorted({alias.name for alias in part.names if _reaches(alias.name)})
+        paths = [alias.name for alias in part.names]
+        if isinstance(part, ast.ImportFrom):
+            paths = [f"{part.module}.{name}" for name in paths if part.module != "__future__"]
+        away = sorted({path for path in paths if _reaches(path)})
         return f"imports {listed(away)}; {COMPUTE}" if away else None
     if isinstance(part, ast.Name) and part.id in NAMES:
         return f"uses {part.id}; {COMPUTE}"
     if not isinstance(part, ast.Attribute):
         return None
-    root = _root(part)
+    name = _name(part)
+    root = name.partition(".")[0]
     if isinstance(part.ctx, ast.Store | ast.Del) and root in foreign:
-        return f"replaces {ast.unparse(part)}; a layer changes nothing but itself"
+        return f"replaces {name}; a layer changes nothing but itself"
     if part.attr.startswith("__") and part.attr not in SPECIAL:
         return f"uses {part.attr}; {COMPUTE}"
     reaches = part.attr in REACHING or part.attr.startswith("_")
     own = isinstance(part.value, ast.Name) and part.value.id == "self"
     if (part.attr in MODULES and not own) or (root in foreign and reaches):
-        return f"reaches for {ast.unparse(part)}; {COMPUTE}"
+        return f"reaches for {name}; {COMPUTE}"
     return None
 
 
@@ -97,11 +101,14 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _reaches(name: str) -> bool:
-    return any(word in REACHING or word.startswith("_") for word in name.split("."))
+    return any(word in REACHING or word.startswith(("_", "*")) for word in name.split("."))
 
 
-def _root(part: ast.expr) -> str | None:
-    """The name that a chain of attributes begins with."""
+def _name(part: ast.expr) -> str:
+    """A chain of attributes as it is written; what it begins with is left out if it is no name."""
+    words: list[str] = []
     while isinstance(part, ast.Attribute):
+        words.append(part.attr)
         part = part.value
-    return part.id if isinstance(part, ast.Name) else None
+    words.append(part.id if isinstance(part, ast.Name) else "")
+    return ".".join(reversed(words))

@@ -18,7 +18,8 @@ def said(text):
         ("import os, palmette", "imports os and palmette; it may import torch, math, typing,"),
         ("from . import layers", "imports .; it may import"),
         ("from palmette.gates import _check", "imports palmette; it may import"),
-        ("from torch import hub", "imports hub; a layer may only compute"),
+        ("from torch import hub", "imports torch.hub; a layer may only compute"),
+        ("from torch.hub import *", "imports torch.hub.*; a layer may only compute"),
         ("import torch.utils.cpp_extension", "imports torch.utils.cpp_extension; a layer may"),
         ("open('/etc/passwd')", "uses open; a layer may only compute"),
         ("__import__('json')", "uses __import__; a layer may only compute"),
@@ -47,7 +48,7 @@ def test_all_of_it_is_told_in_the_order_of_the_file():
 
 def test_what_a_layer_needs_is_left_alone():
     assert said(
-        HEAD + "from typing import Any\nimport math\n"
+        "from __future__ import annotations\n" + HEAD + "from typing import Any\nimport math\n"
         "class Layer(nn.Module):\n"
         "    def __init__(self, width):\n"
         "        super().__init__()\n"
@@ -60,6 +61,11 @@ def test_what_a_layer_needs_is_left_alone():
         "            size = x.detach().select(1, 0).std()\n"
         "        return F.silu(self.map(x)) / self._scale + 0 * size\n"
     ) == []  # fmt: skip
+
+
+def test_a_long_chain_is_told():
+    (told,) = said(HEAD + "torch" + ".a" * 900 + ".sys")
+    assert "reaches for torch.a.a.a" in told
 
 
 @pytest.mark.parametrize(
