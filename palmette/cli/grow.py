@@ -34,6 +34,7 @@ from palmette.cli._designer import (
 from palmette.cli._live import Live
 from palmette.cli._options import ArgumentsOption, CampaignOption, StorageOption
 from palmette.cli._resolve import resolve
+from palmette.cli._study import SeedsOption, StudyOption, study
 from palmette.errors import UserError
 from palmette.records import StoredTrial
 from palmette.report import write_report
@@ -92,6 +93,8 @@ def grow(
     no_llm_feedback: FeedbackOption = False,
     llm_embedding_model: EmbeddingOption = None,
     allow_code: CodeOption = False,
+    llm_study: StudyOption = False,
+    llm_study_seeds: SeedsOption = 1,
 ) -> None:
     """Grow a tree of architectures from a root; the same command continues it.
 
@@ -129,6 +132,21 @@ def grow(
     )
     count = workers or len(processors())
     _check_output(output)
+    if llm_study:
+        if no_llm_knowledge or no_llm_feedback:
+            raise UserError("--llm-study turns knowledge and feedback on and off by itself")
+        study(
+            console,
+            plan,
+            storage,
+            amount,
+            count,
+            output,
+            wanted,
+            llm_study_seeds,
+            MEMORY_LIMIT,
+        )
+        return
     with served(wanted) as models:
         grow_campaign(console, plan, storage, amount, count, output, models)
 

@@ -52,7 +52,7 @@ class Study(Record):
     models: tuple[str, ...]
     seeds: tuple[int, ...]
     wanted: int  # genomes of each arm and seed
-    compared: int  # genomes that every arm and seed has
+    compared: int  # genomes that every arm and seed has that has any
     reference: str | None
     noise: Finite | None
     noise_best: Span | None

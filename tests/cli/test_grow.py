@@ -54,6 +54,7 @@ def binary_file(tmp_path):
         (["--storage", "nonsense"], "nonsense"),
         (["--storage", "sqlite:////no/such/folder/p.db"], "/no/such/folder"),
         (["--campaign", "a/b"], "a/b"),
+        (["--llm-study", "--proposer", "evolution,random"], "--budget 4genomes at least"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
