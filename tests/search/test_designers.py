@@ -40,7 +40,7 @@ def test_killed_or_not_the_tree_is_the_same_and_so_is_all_that_designers_saw(
     ground, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(grow, "BEAT_SECONDS", 0.02)
-    both = among(ground, "evolution", "tiny")
+    both = among(ground, "tiny", "evolution")
     both = replace(both, scale=replace(both.scale, islands=2, placebo_every=3))
     whole = run(both, tmp_path / "whole.db", "6genomes")
     path = tmp_path / "killed.db"
@@ -53,7 +53,7 @@ def test_killed_or_not_the_tree_is_the_same_and_so_is_all_that_designers_saw(
                 never.wait(60)
             return slowly(model, request)
 
-        left = iter(range(8))
+        left = iter(range(4))
 
         def dies(session=session, hangs=hangs, left=left):
             if hangs.is_set() or (session == 1 and next(left, None) is None):

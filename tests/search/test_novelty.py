@@ -6,8 +6,8 @@ from palmette.ladder.scales import pocket
 from palmette.model import atlas, parse
 from palmette.search import novelty
 from palmette.search.archive import Entry
+from palmette.search.candidates import describe
 from palmette.search.novelty import Screen
-from palmette.search.scheduler import describe
 from palmette.search.start import Plan, prepare, screen_for
 from palmette.tasks import VOCABULARY
 
