@@ -64,13 +64,16 @@ class Designer(Proposer):
                 self._look_back(archive, session)
             if self.studio.config.allow_code:
                 archive = replace(archive, language=lacking(archive.language))
-            parent = archive.tournament(archive.living(turn.island), TOURNAMENT, turn.rng)
-            scene = self.scene(session, archive, parent)
+            scene = self.scene(session, archive, self.parent(archive, turn))
             made = self.design(session, scene, archive, turn)
             return written(made, session, scene, turn, archive.language)
         except StepError as error:
             lasting = error.call is not None and error.call.lasting
             raise NoProposalError(str(error), lasting) from error
+
+    def parent(self, archive: Archive, turn: Turn) -> Entry:
+        """The genome that is to be edited: a tournament's winner on the turn's island."""
+        return archive.tournament(archive.living(turn.island), TOURNAMENT, turn.rng)
 
     @abstractmethod
     def design(self, session: Session, scene: Scene, archive: Archive, turn: Turn) -> Proposal:

@@ -12,7 +12,7 @@ from palmette.records import Thought
 from palmette.search.archive import Archive
 from palmette.search.proposers import NoProposalError, Proposal, Turn, asi_arch
 from palmette.search.proposers.asi_arch import AsiArch, broken_gates
-from palmette.testing.proposer_kit import ProposerKit, archive
+from palmette.testing.proposer_kit import archive
 from palmette.testing.scripted_designer import legal, scripted_studio
 
 
@@ -20,11 +20,6 @@ from palmette.testing.scripted_designer import legal, scripted_studio
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gates are tested once; elsewhere they take time."""
     monkeypatch.setattr(asi_arch, "broken_gates", lambda genome: ())
-
-
-@pytest.mark.parametrize("check", ProposerKit.checks())
-def test_the_kit(check: str) -> None:
-    getattr(ProposerKit(AsiArch, draws=4, studio=scripted_studio()), check)()
 
 
 def asked(

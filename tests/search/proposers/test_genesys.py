@@ -13,15 +13,10 @@ from palmette.records import Thought
 from palmette.search.archive import Archive
 from palmette.search.proposers import NoProposalError, Proposal, Turn, genesys
 from palmette.search.proposers.genesys import Genesys
-from palmette.testing.proposer_kit import ProposerKit, archive
+from palmette.testing.proposer_kit import archive
 from palmette.testing.scripted_designer import legal, scripted_studio
 
 PLAN = {"motivation": "a mixer that forgets less", "at": "p2", "change": 0.02, "give_or_take": 0.01}
-
-
-@pytest.mark.parametrize("check", ProposerKit.checks())
-def test_the_kit(check: str) -> None:
-    getattr(ProposerKit(Genesys, draws=4, studio=scripted_studio()), check)()
 
 
 def only(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
