@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from palmette.cli._commit import commit
@@ -174,13 +172,8 @@ def _tell(
     output.mkdir(parents=True, exist_ok=True)
     (output / "study.json").write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
     (output / "study.md").write_text(markdown(found), "utf-8")
-    table = Table(box=box.SIMPLE_HEAD)
-    heads, rows = cells(found)
-    for head in heads:
-        table.add_column(head, justify="left" if head == "arm" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    for arm in found.arms:
+        console.print(Text(told(arm, found.reference, len(found.seeds) > 1)), soft_wrap=True)
     console.print(Text(summary(found)), soft_wrap=True)
     console.print(f"[bold]{output / 'study.md'}[/]  {output / 'study.json'}", highlight=False)
 
@@ -215,6 +208,21 @@ def summary(found: Study) -> str:
         else ". How much noise there is cannot be told yet: no placebo has a score"
     )
     return f"{most}{reference}{noise}."
+
+
+def told(arm: StudyArm, reference: str | None, several: bool) -> str:
+    """What is known of an arm, in a line."""
+    best = _span(arm.best_span) if several else _number(arm.best)
+    parts = [
+        f"{arm.genomes} genomes, {arm.declined} declined",
+        f"gain {_span(arm.gain)}",
+        f"{_span(arm.against)} against {reference}" if arm.against else "",
+        f"{_span(arm.per_1000_tokens, 5)} per 1,000 tokens" if arm.per_1000_tokens else "",
+        f"{_span(arm.per_usd)} per US dollar" if arm.per_usd else "",
+        f"best {best} over the root",
+        f"{arm.tokens:,} tokens" if arm.tokens else "",
+    ]
+    return f"{arm.arm}: {'; '.join(part for part in parts if part)}"
 
 
 def cells(found: Study) -> tuple[list[str], list[list[str]]]:
