@@ -1,0 +1,102 @@
+"""Pictures of the figures, in the report's style, made by a real browser.
+
+python -m benchmarks.designers pictures docs/ --browser /usr/bin/chromium
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+from plotly.offline import get_plotlyjs
+from scipy.stats import binomtest
+
+from benchmarks.designers import control, steps, validity
+from benchmarks.designers.shared import RESULTS, read
+from palmette.report.figures.theme import LIGHT, Figure, Json, figure
+
+WIDTH = 720
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+
+
+def valid(rows: list[dict[str, Any]]) -> Figure:
+    """The share of valid proposals by form, with Wilson's intervals."""
+    names = [name for name in validity.FORMS if any(row["form"] == name for row in rows)]
+    traces: list[Json] = []
+    for key, told, colour in (
+        ("first", "at the first answer", "@s2"),
+        ("valid", "within the same tokens", "@accent"),
+    ):
+        counts = [[row[key] for row in rows if row["form"] == name] for name in names]
+        middle = [100 * sum(own) / len(own) for own in counts]
+        ends = [binomtest(sum(own), len(own)).proportion_ci(method="wilson") for own in counts]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": told,
+                "x": middle,
+                "y": [SAID[name] for name in names],
+                "marker": {"color": colour, "size": 11},
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [100 * end.high - at for end, at in zip(ends, middle, strict=True)],
+                    "arrayminus": [
+                        at - 100 * end.low for end, at in zip(ends, middle, strict=True)
+                    ],
+                    "color": colour,
+                },
+            }
+        )
+    return figure(
+        "validity",
+        "Valid proposals by form",
+        traces,
+        300,
+        xaxis={"title": {"text": "valid proposals, %"}, "range": [-3, 103]},
+        yaxis={"autorange": "reversed"},
+        scattermode="group",
+    )
+
+
+SAID = {
+    "code": "PyTorch code",
+    "text": "text of the language",
+    "constrained": "edit under a schema",
+    "repaired": "edit under a schema, told its faults",
+    "code-told": "PyTorch code, told its faults",
+    "text-told": "text, told its faults",
+    "JSON-told": "edit without a schema, told its faults",
+}
+
+
+def save(page: Page, drawn: Figure, path: Path) -> None:
+    """A figure as a PNG file."""
+    resolved = drawn.resolved(LIGHT)
+    resolved["layout"] |= {"paper_bgcolor": LIGHT["paper"], "width": WIDTH}
+    page.set_content(f"<body style='margin:0'><div id='it'></div><script>{get_plotlyjs()}</script>")
+    page.evaluate(f"Plotly.newPlot('it', {json.dumps(resolved)}, {{staticPlot: true}})")
+    page.locator("#it").screenshot(path=path)
+
+
+def main(given: list[str]) -> int:
+    parser = argparse.ArgumentParser("pictures", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--browser", help="an executable; playwright's own if not given")
+    options = parser.parse_args(given)
+    drawn = {
+        "designers-validity.png": valid(read(RESULTS / "designers_validity.jsonl")),
+        "designers-steps.png": steps.drawn(read(RESULTS / "designers_steps.jsonl")),
+        "designers-control.png": control.drawn(read(RESULTS / "designers_control.jsonl")),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
+        for name, one in drawn.items():
+            save(page, one, options.directory / name)
+        browser.close()
+    return 0
