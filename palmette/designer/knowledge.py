@@ -25,16 +25,14 @@ Rank Learning Methods).
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TypeAlias
 
 import numpy as np
+from bm25s import BM25
 from pydantic import BaseModel, ConfigDict
 
 from palmette.errors import UserError
@@ -144,12 +142,13 @@ def cards() -> tuple[Card, ...]:
 
 
 def retrieve(
-    query: str, k: int, extra: Iterable[Card] = (), embed: Embed | None = None
+    query: str, k: int, among: Iterable[Card] | None = None, embed: Embed | None = None
 ) -> list[tuple[Card, float]]:
     """At most `k` cards that share a word with the question, best first, each with its score.
 
-    `extra` are further cards, such as an archive's lessons. Of equal scores the earlier card is
-    first, those that ship before `extra`. Of a long question the first 4000 characters count.
+    `among` are the cards to look through: those that ship, if none are given, or an archive's
+    lessons. Of equal scores the earlier card is first. Of a long question the first 4000
+    characters count.
 
     With `embed` a card's score is the sum of 1 / (60 + rank) over the rankings by words and by
     vectors, and a card need share no word; where it returns None the words alone decide.
@@ -159,7 +158,9 @@ def retrieve(
     """
     if k < 1:
         raise ValueError(f"retrieve wants k of at least 1, got {k}")
-    held = (*cards(), *extra)
+    held = cards() if among is None else tuple(among)
+    if not held:
+        return []
     asked = query[:QUERY_CHARACTERS]
     scores = _by_words(words(asked), held)
     vectors = embed(asked, [searched(card) for card in held]) if embed and asked.strip() else None
@@ -186,53 +187,24 @@ def searched(card: Card) -> str:
     return " ".join([*head, card.trigger, card.insight, card.build])
 
 
-@dataclass(frozen=True)
-class _Index:
-    """How often each word stands in which cards, and how many words each card has."""
-
-    holders: Mapping[str, Sequence[tuple[int, int]]]
-    lengths: Sequence[int]
-
-    @classmethod
-    def of(cls, held: Sequence[Card]) -> _Index:
-        holders = defaultdict(list)
-        for place, card in enumerate(held):
-            for word, count in _counted(card).items():
-                holders[word].append((place, count))
-        return cls(dict(holders), [_counted(card).total() for card in held])
+def _by_words(asked: Sequence[str], held: tuple[Card, ...]) -> list[float]:
+    """The BM25 score of each card."""
+    index = _index(held)
+    known = [word for word in asked if word in index.vocab_dict]
+    return [float(score) for score in index.get_scores(known)] if known else [0.0] * len(held)
 
 
-@cache
-def _shipped() -> _Index:
-    return _Index.of(cards())
-
-
-def _by_words(asked: Sequence[str], held: Sequence[Card]) -> list[float]:
-    """The BM25 score of each card.
-
-    The weight of a word is Lucene's log(1 + (N - n + 1/2) / (n + 1/2)), which is above zero also
-    for words that most of the N cards have. The cards that ship are indexed once; lessons, which
-    grow in number, are few and are indexed by what they add.
-    """
-    base = _shipped()
-    first = len(base.lengths)
-    more = _Index.of(held[first:])
-    lengths = [*base.lengths, *more.lengths]
-    usual = sum(lengths) / len(lengths)
-    scores = [0.0] * len(lengths)
-    for word in asked:
-        own = [(first + place, count) for place, count in more.holders.get(word, ())]
-        holders = [*base.holders.get(word, ()), *own]
-        weight = math.log(1 + (len(lengths) - len(holders) + 0.5) / (len(holders) + 0.5))
-        for place, count in holders:
-            long = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * lengths[place] / usual
-            scores[place] += weight * count * (SATURATION + 1) / (count + SATURATION * long)
-    return scores
+@lru_cache(maxsize=4)
+def _index(held: tuple[Card, ...]) -> BM25:
+    """The weight of a word is Lucene's, above zero also for words that most of the cards have."""
+    index = BM25(k1=SATURATION, b=LENGTH_WEIGHT, method="lucene")
+    index.index([list(_words_of(card)) for card in held], show_progress=False)
+    return index
 
 
 @lru_cache(maxsize=4096)
-def _counted(card: Card) -> Counter[str]:
-    return Counter(words(searched(card)))
+def _words_of(card: Card) -> tuple[str, ...]:
+    return tuple(words(searched(card)))
 
 
 def _cosines(vectors: Sequence[Sequence[float]]) -> list[float]:

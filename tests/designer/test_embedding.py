@@ -85,7 +85,7 @@ def test_a_failure_is_told_once_and_words_decide(tmp_path, wrong, told):
     assert given("q", ["a", "b"]) is None
     assert len(endpoint.asked) == 1
     question = "parity fails: negative eigenvalues?"
-    assert retrieve(question, 5, (), given) == retrieve(question, 5)
+    assert retrieve(question, 5, embed=given) == retrieve(question, 5)
 
 
 def test_a_spent_budget_embeds_nothing(tmp_path):
@@ -102,15 +102,15 @@ def test_vectors_find_what_shares_no_word_and_words_still_count(tmp_path):
     def embed(question, texts):
         return [[1.0, 0.0], *([1.0, 0.1] if far.title in text else [0.0, 1.0] for text in texts)]
 
-    assert retrieve("xyzzy qwertz", 3, (), embed) == [(far, pytest.approx(1 / 61))]
-    best = [card.name for card, _ in retrieve("parity: negative eigenvalues", 2, (), embed)]
+    assert retrieve("xyzzy qwertz", 3, embed=embed) == [(far, pytest.approx(1 / 61))]
+    best = [card.name for card, _ in retrieve("parity: negative eigenvalues", 2, embed=embed)]
     assert set(best) == {far.name, "negative_eigenvalues"}
 
 
 def test_fused_scores_are_sums_of_reciprocal_ranks(tmp_path):
     question = "attention recall decay gate"
     given = vectors(tmp_path)
-    found = retrieve(question, 30, (), given)
+    found = retrieve(question, 30, embed=given)
     assert [score for _, score in found] == sorted((s for _, s in found), reverse=True)
     assert found[0][1] <= 2 / 61
     by_words = [card for card, _ in retrieve(question, 200)]

@@ -16,7 +16,7 @@ from typing import ClassVar, final
 
 from palmette.designer.bandit import Pull, choose
 from palmette.designer.embedding import Vectors
-from palmette.designer.knowledge import Card, retrieve
+from palmette.designer.knowledge import Card, cards, retrieve
 from palmette.designer.lessons import lessons
 from palmette.designer.menu import described, menu
 from palmette.designer.origin import part_of
@@ -128,12 +128,13 @@ class Designer(Proposer):
         if config.steps < 2 or not (config.knowledge or own):
             return (), ()
         question = _question(parent, archive)
-        found = [card for card, _ in retrieve(question, 200, own, self._vectors)]
+        among = (cards() if config.knowledge else (), own)
+        published, learned = (
+            _drawn(retrieve(question, 3 * CARDS, own, self._vectors), session.rng) for own in among
+        )
         if self._vectors and self._vectors.tell():
             session.lack(self._vectors.fault or "")
-        published = [card for card in found if card.paper is not None] if config.knowledge else []
-        learned = [card for card in found if card.paper is None]
-        return _drawn(published, session.rng), _drawn(learned, session.rng)
+        return published, learned
 
     def _model(self, archive: Archive, rng: Random) -> str:
         models = self.studio.config.models
@@ -276,12 +277,13 @@ def _question(parent: Entry, archive: Archive) -> str:
     return " ".join([parent.genome.text, *words, *edits])
 
 
-def _drawn(found: list[Card], rng: Random) -> tuple[Card, ...]:
+def _drawn(found: list[tuple[Card, float]], rng: Random) -> tuple[Card, ...]:
     """The best card and others drawn among the next ones, in the order in which they were found."""
-    if len(found) <= CARDS:
-        return tuple(found)
-    places = sorted(rng.sample(range(1, min(len(found), 3 * CARDS)), CARDS - 1))
-    return tuple(found[place] for place in (0, *places))
+    ranked = tuple(card for card, _ in found)
+    if len(ranked) <= CARDS:
+        return ranked
+    places = sorted(rng.sample(range(1, len(ranked)), CARDS - 1))
+    return tuple(ranked[place] for place in (0, *places))
 
 
 def _all_shown(archive: Archive, entries: Iterable[Entry]) -> tuple[Shown, ...]:
