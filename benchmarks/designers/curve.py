@@ -90,7 +90,9 @@ def fitted(quality: Mapping[int, Sequence[float]], refits: int = REFITS) -> list
     """
     s, y = _flat(quality)
     if len(quality) < 2 or len(y) < LEAST:
-        raise ValueError(f"wanted two numbers of steps and {LEAST} proposals, got {len(y)} proposals")
+        raise ValueError(
+            f"wanted two numbers of steps and {LEAST} proposals, got {len(y)} proposals"
+        )
     rng = np.random.default_rng(0)
     again = [_flat(_redrawn(quality, rng)) for _ in range(refits)]
     scores = [_aicc(curve, curve.fit(s, y), s, y) for curve in CURVES]

@@ -83,7 +83,7 @@ def expressions(text: str) -> Iterator[str]:
     ['stack(pre(glu()))', 'pre(lin())']
     """
     end = 0
-    for call in re.finditer(r"[a-z_][a-z_0-9]*\(", text):
+    for call in re.finditer(r"[A-Za-z_]\w*\(", text):
         if call.start() < end:
             continue
         depth = 0

@@ -22,13 +22,13 @@ WIDTH = 720
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 
-def valid(rows: list[dict[str, Any]]) -> Figure:
+def validity_drawn(rows: list[dict[str, Any]]) -> Figure:
     """The share of valid proposals by form, with Wilson's intervals."""
     names = [name for name in validity.FORMS if any(row["form"] == name for row in rows)]
     traces: list[Json] = []
-    for key, told, colour in (
-        ("first", "at the first answer", "@s2"),
-        ("valid", "within the same tokens", "@accent"),
+    for key, told, colour, lower in (
+        ("first", "at the first answer", "@s2", -0.13),
+        ("valid", "within the same tokens", "@accent", 0.13),
     ):
         counts = [[row[key] for row in rows if row["form"] == name] for name in names]
         middle = [100 * sum(own) / len(own) for own in counts]
@@ -39,7 +39,7 @@ def valid(rows: list[dict[str, Any]]) -> Figure:
                 "mode": "markers",
                 "name": told,
                 "x": middle,
-                "y": [SAID[name] for name in names],
+                "y": [place + lower for place in range(len(names))],
                 "marker": {"color": colour, "size": 11},
                 "error_x": {
                     "type": "data",
@@ -58,8 +58,13 @@ def valid(rows: list[dict[str, Any]]) -> Figure:
         traces,
         300,
         xaxis={"title": {"text": "valid proposals, %"}, "range": [-3, 103]},
-        yaxis={"autorange": "reversed"},
-        scattermode="group",
+        yaxis={
+            "range": [len(names) - 0.5, -0.5],
+            "tickvals": list(range(len(names))),
+            "ticktext": [SAID[name] for name in names],
+            "showgrid": False,
+            "zeroline": False,
+        },
     )
 
 
@@ -78,7 +83,10 @@ def save(page: Page, drawn: Figure, path: Path) -> None:
     """A figure as a PNG file."""
     resolved = drawn.resolved(LIGHT)
     resolved["layout"] |= {"paper_bgcolor": LIGHT["paper"], "width": WIDTH}
-    page.set_content(f"<body style='margin:0'><div id='it'></div><script>{get_plotlyjs()}</script>")
+    page.set_content(
+        "<!doctype html><body style='margin:0'>"
+        f"<div id='it' style='height:{drawn.height}px'></div><script>{get_plotlyjs()}</script>"
+    )
     page.evaluate(f"Plotly.newPlot('it', {json.dumps(resolved)}, {{staticPlot: true}})")
     page.locator("#it").screenshot(path=path)
 
@@ -86,17 +94,20 @@ def save(page: Page, drawn: Figure, path: Path) -> None:
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser("pictures", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("directory", type=Path)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the rows")
     parser.add_argument("--browser", help="an executable; playwright's own if not given")
     options = parser.parse_args(given)
-    drawn = {
-        "designers-validity.png": valid(read(RESULTS / "designers_validity.jsonl")),
-        "designers-steps.png": steps.drawn(read(RESULTS / "designers_steps.jsonl")),
-        "designers-control.png": control.drawn(read(RESULTS / "designers_control.jsonl")),
+    drawings = {
+        "validity": validity_drawn,
+        "steps": steps.drawn,
+        "control": control.drawn,
     }
+    options.directory.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
-        for name, one in drawn.items():
-            save(page, one, options.directory / name)
+        for name, draw in drawings.items():
+            if rows := read(options.results / f"designers_{name}.jsonl"):
+                save(page, draw(rows), options.directory / f"designers-{name}.png")
         browser.close()
     return 0

@@ -38,9 +38,10 @@ FORMS = {
     for form in (code.FORM, *language.FORMS, replace(code.FORM, name="code-told", told=True))
 }
 REASONS = (  # the first pattern that the first fault holds names it
-    ("does not parse", r"does not parse|SyntaxError|never closed|no JSON"),
+    ("does not parse", r"does not parse|SyntaxError|never closed|not a call such as|no JSON"),
     ("no class, no expression", r"there is no (class|expression)|defines no torch.nn.Module"),
     ("the parent again", r"parent again|changes nothing"),
+    ("a node that is not there", r"no node is called"),
     ("fails a gate", r"^gate "),
     ("does not run", r"^idea\.py"),
 )

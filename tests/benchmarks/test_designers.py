@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.designers import arena, code, control, curve, language, overhead, steps, validity
+from benchmarks.designers import (
+    arena,
+    code,
+    control,
+    curve,
+    language,
+    overhead,
+    pictures,
+    steps,
+    validity,
+)
 from benchmarks.designers.form import PARENTS, genome
 from benchmarks.designers.shared import read
 from palmette.designer.session import UnreadableError
@@ -46,6 +56,7 @@ def test_validity_counts_tries_within_the_same_tokens_and_goes_on(scripted, tmp_
     asked = len(scripted.requests)
     assert validity.main(given) == 0
     assert len(scripted.requests) == asked
+    assert len(pictures.validity_drawn(read(results)).traces) == 2
     told = capsys.readouterr().out
     assert "100.0 % [20.7, 100.0]" in told
     assert "does not parse" in told
