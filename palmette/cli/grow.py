@@ -147,6 +147,8 @@ def grow(
             MEMORY_LIMIT,
         )
         return
+    if llm_study_seeds > 1:
+        raise UserError("--llm-study-seeds says how often --llm-study is repeated; give both")
     with served(wanted) as models:
         grow_campaign(console, plan, storage, amount, count, output, models)
 

@@ -9,8 +9,10 @@ keeps an arm with bad luck alive (Riou and Honda 2020, Bandit Algorithms Based o
 for Bounded Reward Distributions).
 
 A child worse than its parent counts as no improvement, however much worse: the search keeps the
-parent and has lost the cost alone. What an arm is worth changes as a search goes on, so now and
-then one is taken at random, and only an arm's latest pulls count.
+parent and has lost the cost alone. A pull that came to nothing counts as no cheaper than the usual
+one that came to something: it took a turn, and an arm that fails for nothing (a model that
+declines, a server that is out) would else be pulled again and again. What an arm is worth changes
+as a search goes on, so now and then one is taken at random, and only an arm's latest pulls count.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 AT_RANDOM = 0.05  # of all choices
 LATEST = 200  # pulls of an arm
@@ -59,9 +61,10 @@ def choose(arms: Mapping[str, Sequence[Pull]], rng: random.Random) -> str:
         return rng.choice(list(latest))
     every = [pull for pulls in latest.values() for pull in pulls]
     best = max((pull.improvement for pull in every), default=0.0) or 1.0
-    usual = _mean_cost(every) or 1.0
+    usual = _mean_cost([p for p in every if p.gain is not None]) or _mean_cost(every) or 1.0
+    counted = {name: [_counted(pull, usual) for pull in pulls] for name, pulls in latest.items()}
     drawn = {
-        name: _draw(pulls, best, _mean_cost(pulls) or usual, rng) for name, pulls in latest.items()
+        name: _draw(pulls, best, _mean_cost(pulls) or usual, rng) for name, pulls in counted.items()
     }
     highest = max(drawn.values())
     return rng.choice([name for name, value in drawn.items() if value == highest])
@@ -81,6 +84,10 @@ def _draw(pulls: Sequence[Pull], best: float, cost: float, rng: random.Random) -
         gained += weight * pull.improvement
         paid += weight * pull.cost
     return gained / paid
+
+
+def _counted(pull: Pull, usual: float) -> Pull:
+    return pull if pull.gain is not None else replace(pull, cost=max(pull.cost, usual))
 
 
 def _mean_cost(pulls: Sequence[Pull]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from palmette.designer.exchange import LOOPBACK
 from palmette.errors import UserError
 
 URL = "https://api.openai.com/v1"  # where OPENAI_BASE_URL says nothing
+HOST = re.compile(r"[A-Za-z0-9._:%-]+")  # others have a form in these letters, xn--…
+NAMED = 100  # characters that an error repeats of a model's name, at most
 LISTED = 40  # names of models that an error lists, at most
 OFFLINE = "without a language model, choose other proposers with --proposer"
 
@@ -56,7 +59,8 @@ def _url(url: str) -> str:
     """The URL. What is wrong with another is said without it: it may hold a password."""
     try:
         parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        fine = parts.scheme in ("http", "https") and bool(HOST.fullmatch(host)) and parts.port != 0
     except ValueError:
         fine = False
     if not fine:
@@ -90,7 +94,9 @@ def _chosen(named: Sequence[str], served: tuple[str, ...]) -> tuple[str, ...]:
         if name not in served:
             near = difflib.get_close_matches(name, served, n=3)
             meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-            raise UserError(f"the server has no model {name!r}{meant} It has{_some(served)}")
+            raise UserError(
+                f"the server has no model {name[:NAMED]!r}{meant} It has{_some(served)}"
+            )
     return tuple(dict.fromkeys(named))
 
 

@@ -27,6 +27,7 @@ Failing = Literal[
     "too large",
     "refused",
     "over budget",
+    "account empty",
 ]
 CHARACTERS_PER_TOKEN = 3.0  # of English and code, cautiously: where a server does not count
 
@@ -93,11 +94,16 @@ class Answer:
 class CallError(PalmetteError):
     """No answer came. `kind` says why; `lasting` whether trying again could not help.
 
+    over budget    the campaign's own budget of models does not hold the call, which was not made
+    account empty  the server will not answer before somebody pays
+
     `tokens_in` and `tokens_out` were spent all the same: as far as the server said, or as much as
     it can have been if an answer began and broke off.
     """
 
-    LASTING: frozenset[Failing] = frozenset({"unauthorised", "unknown model", "over budget"})
+    LASTING: frozenset[Failing] = frozenset(
+        {"unauthorised", "unknown model", "over budget", "account empty"}
+    )
 
     def __init__(self, kind: Failing, told: str, tokens_in: int = 0, tokens_out: int = 0) -> None:
         self.kind: Failing = kind

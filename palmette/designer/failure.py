@@ -83,7 +83,7 @@ def _of_status(status: int, told: str) -> Failing:
     if status in (401, 403):
         return "unauthorised"
     if status == 402 or (status == 429 and any(word in told for word in EXHAUSTED)):
-        return "over budget"
+        return "account empty"
     if status == 429:
         return "rate limited"
     if status == 413 or (status in (400, 422, 500) and _about_length(told)):
@@ -113,6 +113,11 @@ def _sentence(failing: Failing, url: str, model: str, seconds: float) -> str:
         case "unauthorised":
             return f"{url} refuses the key; check OPENAI_API_KEY"
         case "unknown model":
+            if not model:
+                return (
+                    f"{url} lists no models; OPENAI_BASE_URL wants the whole address, often one "
+                    "that ends in /v1"
+                )
             return f"{url} has no model {model!r}, or OPENAI_BASE_URL is not its whole address"
         case "bad answer":
             return f"{url} gave an answer that is none"
@@ -120,5 +125,5 @@ def _sentence(failing: Failing, url: str, model: str, seconds: float) -> str:
             return f"{url} gave an answer of more than {LARGEST // 2**20} MB"
         case "refused":
             return f"{url} declines to answer"
-        case "over budget":
+        case "account empty":
             return f"the account at {url} has nothing left to spend"

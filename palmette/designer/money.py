@@ -127,8 +127,7 @@ class Ledger:
             self._check_priced(model)
             while not self._fits([*self._held, (model, held)]):
                 if not self._fits([(model, held)]):
-                    told = self.budget.text if self.budget else ""
-                    raise CallError("over budget", f"the models' budget of {told} is spent")
+                    raise CallError("over budget", self._spent_before(model, held))
                 self._changed.wait()
             self._held.append((model, held))
         try:
@@ -152,6 +151,20 @@ class Ledger:
             return self.spent_tokens + sum(i + o for _, i, o in used) <= self.budget.tokens
         assert self.budget.usd is not None
         return self.spent_usd + sum(self.usd(*one) or 0.0 for one in used) <= self.budget.usd
+
+    def _spent_before(self, model: str, held: Reservation) -> str:
+        """Why a call is not made: little may be left, or none."""
+        assert self.budget is not None
+        most = held.tokens_in + held.tokens_out
+        if self.budget.tokens is not None:
+            used, next_one = f"{self.spent_tokens:,} tokens", f"{most:,}"
+        else:
+            price = self.usd(model, held.tokens_in, held.tokens_out) or 0.0
+            used, next_one = f"{self.spent_usd:.4f} US dollars", f"{price:.4f}"
+        return (
+            f"the models' budget of {self.budget.text} is spent: {used} are used, and the next "
+            f"call may take {next_one}"
+        )
 
     def _check_priced(self, model: str) -> None:
         if self.budget is not None and self.budget.usd is not None and model not in self.prices:

@@ -36,6 +36,9 @@ from palmette.records.thought import Origin
 T = TypeVar("T")
 LONGEST_ANSWER = 20_000  # characters that are kept of one
 FAULTS = 8  # at most, that a model is told of at once
+KEPT_FAULTS = 40  # of an answer, and so many characters of each: a model can make thousands
+KEPT_CHARACTERS = 1000
+SAID_FAULTS = 3  # of a step that came to nothing
 FAULT_CHARACTERS = 300  # of each
 REPEATED = 4000  # characters that a model is shown again of an answer of its own
 MESSAGE_TOKENS = 8  # about what a server adds to a message to say whose it is
@@ -141,7 +144,7 @@ class Session:
             try:
                 meant = read(answer.text)
             except UnreadableError as error:
-                faults = error.faults
+                faults = _bounded(error.faults)
                 if answer.cut:
                     faults = (f"the answer was cut after {answer.tokens_out} tokens", *faults)
                 outcome = "refused" if error.refused else "invalid"
@@ -153,7 +156,7 @@ class Session:
             self.keep(thought, request, outcome="fine", **kept)
             return meant
         tries = config.retries + 1
-        raise StepError(role, f"no legal answer in {tries} attempts: {'; '.join(faults)}")
+        raise StepError(role, f"no legal answer in {tries} attempts: {_said(faults)}")
 
     def check(self, faults: Sequence[str], content: dict[str, object]) -> None:
         """Notes a check that was executed, by the grammar, the screen or the gates."""
@@ -190,7 +193,7 @@ class Session:
                 paid.settle(answer.tokens_in, answer.tokens_out)
         except CallError as error:
             outcome = "refused" if error.kind == "refused" else "failed"
-            spent = {"tokens_in": error.tokens_in, "tokens_out": error.tokens_out}
+            spent = self._priced(error.tokens_in, error.tokens_out)
             self.keep(thought, request, outcome=outcome, faults=(str(error),), **spent)
             raise StepError(role, str(error), error) from error
         return answer
@@ -199,11 +202,13 @@ class Session:
         return {
             "answer": answer.text[:LONGEST_ANSWER],
             "form": answer.form,
-            "tokens_in": answer.tokens_in,
-            "tokens_out": answer.tokens_out,
-            "usd": self.studio.ledger.usd(self.model, answer.tokens_in, answer.tokens_out),
             "seconds": answer.seconds,
+            **self._priced(answer.tokens_in, answer.tokens_out),
         }
+
+    def _priced(self, tokens_in: int, tokens_out: int) -> dict[str, object]:
+        usd = self.studio.ledger.usd(self.model, tokens_in, tokens_out)
+        return {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": usd}
 
     def with_model(self, model: str) -> Session:
         """The same session with another model, from here on."""
@@ -248,6 +253,18 @@ def _repair(
         return (*before, Message(last.speaker, f"{last.text}\n\n{told}"))
     repeated = text if len(text) <= again else text[: again - 4] + " ..."
     return (*messages, Message("assistant", repeated), Message("user", told))
+
+
+def _bounded(faults: Sequence[str]) -> tuple[str, ...]:
+    """The first of many faults, as they are kept."""
+    return tuple(fault[:KEPT_CHARACTERS] for fault in faults[:KEPT_FAULTS])
+
+
+def _said(faults: Sequence[str]) -> str:
+    """Faults in a sentence, of many the first."""
+    more = len(faults) - SAID_FAULTS
+    told = "; ".join(fault[:FAULT_CHARACTERS] for fault in faults[:SAID_FAULTS])
+    return f"{told}; and more" if more > 0 else told
 
 
 def _size(messages: Sequence[Message]) -> int:

@@ -11,7 +11,7 @@ from typing import Self
 from sqlalchemy import Connection, insert, select, update
 
 from palmette.errors import StorageError, UnknownNameError
-from palmette.records import CampaignConfig
+from palmette.records import CampaignConfig, DesignerConfig
 from palmette.store.campaign import Campaign
 from palmette.store.database import Database, locate
 from palmette.store.migrate import prepare
@@ -163,9 +163,10 @@ def _find(connection: Connection, name: str) -> tuple[int, CampaignConfig] | Non
 
 def _refuse_changes(old: CampaignConfig, new: CampaignConfig) -> None:
     changes = [
-        f"  {field}: it has {_short(before)}, this command says {_short(after)}"
-        for field, before in old
-        if field not in TOLD and before != (after := getattr(new, field))
+        f"  {name}: it has {_short(before)}, this command says {_short(after)}"
+        for field, was in old
+        if field not in TOLD
+        for name, before, after in _changed(field, was, getattr(new, field))
     ]
     if changes:
         raise StorageError(
@@ -175,7 +176,17 @@ def _refuse_changes(old: CampaignConfig, new: CampaignConfig) -> None:
         )
 
 
+def _changed(field: str, old: object, new: object) -> list[tuple[str, object, object]]:
+    """What differs, of a record within the configuration each of its fields."""
+    if isinstance(old, DesignerConfig) and isinstance(new, DesignerConfig):
+        inner = [(f"{field}.{name}", was, getattr(new, name)) for name, was in old]
+        return [one for one in inner if one[1] != one[2]]
+    return [(field, old, new)] if old != new else []
+
+
 def _short(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
         return value[:12] + "…"
+    if isinstance(value, DesignerConfig):
+        return f"the models {', '.join(value.models)}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)

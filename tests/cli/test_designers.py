@@ -62,6 +62,7 @@ def test_options_that_nobody_would_look_at_are_refused(palmette, tmp_path, optio
         (["--llm-context", "100"], "context_tokens wants 512 or more, got 100"),
         (["--llm-answer", "9000"], "answer_tokens wants less than context_tokens (8192)"),
         (["--llm-model", "srved"], "did you mean 'served'?"),
+        (["--llm-study-seeds", "3"], "how often --llm-study is repeated; give both"),
         (["--mix", "luck"], "mix: Input should be 'turns' or 'bandit', got 'luck'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -109,7 +110,8 @@ def test_a_campaign_of_designers_is_grown_continued_and_held_to_its_models(
         assert "of 1usd" in told
         changed = grow(palmette, tmp_path, *both, "--llm-steps", "2")
         assert changed.exit_code == 2
-        assert "designer" in changed.output
+        assert "designer.steps: it has 4, this command says 2" in changed.output
+        assert "retries" not in changed.output
         again = grow(palmette, tmp_path, *both)
         assert again.exit_code == 0, again.output
     with Store(f"sqlite:///{tmp_path / 'palmette.db'}") as store:

@@ -55,6 +55,17 @@ def test_an_arm_that_has_become_better_is_found():
     assert found[-100:].count("is") > 80
 
 
+def test_an_arm_that_fails_for_nothing_is_not_cheap():
+    rng = random.Random(4)
+    pulls = {"works": [], "refuses": []}
+    for _ in range(200):
+        name = choose(pulls, rng)
+        works = name == "works"
+        gain = rng.choice([0.1, -0.1]) if works else None
+        pulls[name].append(Pull(gain, 2.0 if works else 0.0))
+    assert len(pulls["refuses"]) < 40
+
+
 def test_an_arm_that_nobody_tried_is_tried_soon():
     held = {"known": [Pull(0.5, 1.0)] * 30 + [Pull(None, 1.0)] * 30, "new": []}
     assert [choose(held, random.Random(seed)) for seed in range(20)].count("new") > 15

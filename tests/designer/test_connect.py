@@ -78,10 +78,24 @@ def test_without_a_server_it_says_so_at_once(monkeypatch):
     assert told.endswith("choose other proposers with --proposer")
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8077/v1", "http://", "file:///v1", "http://[::1/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8077/v1",
+        "http://",
+        "file:///v1",
+        "http://[::1/v1",
+        "http://a b/v1",
+        "http://é\u202e/",
+    ],
+)
 def test_what_is_no_address(url, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     assert "wants an address such as http://127.0.0.1:8077/v1" in refusal("m")
+
+
+def test_a_models_name_of_any_length_is_told_in_short(server):
+    assert len(refusal("x" * 100_000)) < 400
 
 
 @pytest.mark.parametrize("key", ["sk-ключ", "sk-a\nb", "two words"])
@@ -94,7 +108,7 @@ def test_what_is_no_key(key, server, monkeypatch):
     ("reply", "told"),
     [
         (failing(401), "refuses the key; check OPENAI_API_KEY (401)"),
-        (failing(404), "is not its whole address"),
+        (failing(404), "lists no models; OPENAI_BASE_URL wants the whole address"),
         (Reply(b"<html>"), "gave an answer that is none"),
     ],
 )

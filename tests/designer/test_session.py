@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from palmette.designer.endpoint import Answer, CallError, Message, Shape, tokens
 from palmette.designer.money import Ledger, ModelBudget
+from palmette.designer.prices import Price
 from palmette.designer.session import (
     LEAST_ANSWER,
     MESSAGE_TOKENS,
@@ -94,6 +95,28 @@ def test_no_answer_is_a_thought_too():
     ((thought, _),) = noted
     assert (thought.outcome, thought.tokens_in) == ("failed", 9)
     assert thought.faults == ("no answer within 5 s",)
+
+
+def test_of_thousands_of_faults_the_first_are_kept_and_told():
+    def read(text):
+        raise UnreadableError([f"fault {n} {'x' * 5000}" for n in range(5000)])
+
+    own, _, noted = session(lambda model, request: "hm", retries=1)
+    with pytest.raises(StepError, match=r"fault 0 .*fault 2 .*; and more$") as caught:
+        own.ask("researcher", ASKED, read)
+    assert len(str(caught.value)) < 2000
+    assert all(sum(map(len, thought.faults)) <= 40_000 for thought, _ in noted)
+    assert noted[0][0].faults[0].startswith("fault 0")
+
+
+@pytest.mark.parametrize("kind", ["timeout", "refused"])
+def test_no_answer_is_paid_all_the_same(kind):
+    own, _, noted = session([CallError(kind, "no", tokens_in=9_000, tokens_out=1_000)])
+    own.studio.ledger.prices = {"scripted": Price(1.0, 2.0)}
+    with pytest.raises(StepError):
+        own.ask("researcher", ASKED, number)
+    ((thought, _),) = noted
+    assert thought.usd == own.studio.ledger.spent_usd == pytest.approx(0.011)
 
 
 def test_a_spent_budget_asks_nothing():

@@ -145,6 +145,16 @@ def test_only_a_designer_whose_budget_is_spent(ground, tmp_path):
     assert sum(t.tokens_in + t.tokens_out for t in more.thoughts) <= 8_000
 
 
+def test_an_empty_account_is_not_the_campaigns_budget(ground, tmp_path):
+    empty = Scripted(lambda model, request: CallError("account empty", "nothing left to spend"))
+    both, path = among(ground, "tiny", "evolution"), tmp_path / "p.db"
+    ended = run(both, path, "3genomes", empty, tokens="200k-tokens")
+    assert len(empty.requests) == 1
+    assert ended.of(SPENT) == []
+    paid = run(both, path, "8genomes", tokens="200k-tokens")
+    assert paid.numbers("tiny")
+
+
 def test_a_refused_key_ends_a_designer_and_the_others_go_on(ground, tmp_path):
     refused = Scripted(lambda model, request: CallError("unauthorised", "the key is refused"))
     ended = run(among(ground, "tiny", "evolution"), tmp_path / "p.db", "5genomes", refused)

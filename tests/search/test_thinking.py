@@ -67,7 +67,13 @@ def step(kind):
 
 @pytest.mark.parametrize(
     ("kind", "lasting"),
-    [("timeout", False), ("rate limited", False), ("unauthorised", True), ("over budget", True)],
+    [
+        ("timeout", False),
+        ("rate limited", False),
+        ("unauthorised", True),
+        ("over budget", True),
+        ("account empty", True),
+    ],
 )
 def test_how_the_endpoint_failed_is_known(kind, lasting):
     assert came(step(kind)) == Came(7, reason="no answer", lasting=lasting, failing=kind)
