@@ -125,5 +125,5 @@ def _sentence(failing: Failing, url: str, model: str, seconds: float) -> str:
             return f"{url} gave an answer of more than {LARGEST // 2**20} MB"
         case "refused":
             return f"{url} declines to answer"
-        case "account empty":
+        case "account empty" | "over budget":  # the latter is the campaign's own, of no exchange
             return f"the account at {url} has nothing left to spend"
