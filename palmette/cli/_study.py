@@ -15,9 +15,10 @@ from rich.text import Text
 from palmette.cli._commit import commit
 from palmette.cli._designer import PANEL, served
 from palmette.cli._live import Live
+from palmette.cli._study_table import markdown, show_study
 from palmette.designer.session import Studio
 from palmette.ladder.scales import scale as scale_named
-from palmette.records import Span, Study, StudyArm
+from palmette.report import write_study
 from palmette.search.arms import (
     Arm,
     arms,
@@ -29,7 +30,6 @@ from palmette.search.arms import (
 )
 from palmette.search.budget import Budget
 from palmette.search.grow import Update
-from palmette.search.quoting import inline
 from palmette.search.scheduler import Scheduler
 from palmette.search.served import Served, Wanted
 from palmette.search.start import Ground, Plan, prepare
@@ -49,14 +49,6 @@ SeedsOption = Annotated[
     int,
     typer.Option("--llm-study-seeds", min=1, help="Seeds of each arm.", rich_help_panel=PANEL),
 ]
-NOTE = """\
-Values with 95 % intervals; a dash is what cannot be told yet. A gain is a genome's first-rung \
-score minus its parent's; `against` is an arm's mean gain minus the reference's, over genomes in \
-one campaign and over seeds where there are several; what tokens or money bought is all that an \
-arm gained more than the reference, divided by all that it spent, declined proposals included. \
-`best` is the best of the first genomes, minus the root. `hits` is how often a predicted interval \
-held the measured change (95 % of a good one), `rating` the rank correlation of the reviewers' \
-ratings with the gains."""
 
 
 def study(
@@ -172,89 +164,7 @@ def _tell(
     output.mkdir(parents=True, exist_ok=True)
     (output / "study.json").write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
     (output / "study.md").write_text(markdown(found), "utf-8")
-    for arm in found.arms:
-        console.print(Text(told(arm, found.reference, len(found.seeds) > 1)), soft_wrap=True)
-    console.print(Text(summary(found)), soft_wrap=True)
-    console.print(f"[bold]{output / 'study.md'}[/]  {output / 'study.json'}", highlight=False)
-
-
-def markdown(found: Study) -> str:
-    """The study as a page of Markdown."""
-    heads, rows = cells(found)
-    lines = [
-        f"# Study {inline(found.study)}",
-        f"Root {inline(found.root)}, scale {inline(found.scale)}, suite {inline(found.suite)}, "
-        f"seeds {', '.join(map(str, found.seeds))}, models "
-        f"{', '.join(map(inline, found.models)) or 'none'}.",
-        inline(summary(found)),
-        "\n".join(
-            "| " + " | ".join(row) + " |"
-            for row in [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-        ),
-        NOTE,
-    ]
-    return "\n\n".join(lines) + "\n"
-
-
-def summary(found: Study) -> str:
-    """What the arms are held against."""
-    most = f"{found.compared} genomes of every arm are compared, of {found.wanted} wanted"
-    reference = f"; the reference is {found.reference}" if found.reference else ""
-    band = found.noise_best
-    noise = (
-        f". The best of {found.compared} that are no better than the root would seem to gain "
-        f"{_span(band)}"
-        if band
-        else ". How much noise there is cannot be told yet: no placebo has a score"
-    )
-    return f"{most}{reference}{noise}."
-
-
-def told(arm: StudyArm, reference: str | None, several: bool) -> str:
-    """What is known of an arm, in a line."""
-    best = _span(arm.best_span) if several else _number(arm.best)
-    parts = [
-        f"{arm.genomes} genomes, {arm.declined} declined",
-        f"gain {_span(arm.gain)}",
-        f"{_span(arm.against)} against {reference}" if arm.against else "",
-        f"{_span(arm.per_1000_tokens, 5)} per 1,000 tokens" if arm.per_1000_tokens else "",
-        f"{_span(arm.per_usd)} per US dollar" if arm.per_usd else "",
-        f"best {best} over the root",
-        f"{arm.tokens:,} tokens" if arm.tokens else "",
-    ]
-    return f"{arm.arm}: {'; '.join(part for part in parts if part)}"
-
-
-def cells(found: Study) -> tuple[list[str], list[list[str]]]:
-    """The table: headings and a row for each arm."""
-    heads = ["arm", "genomes", "declined", "valid", "gain", "against", "per 1,000 tokens"]
-    heads += ["per USD", "best", "hits", "rating", "tokens", "USD"]
-    return heads, [_row(arm, len(found.seeds) > 1) for arm in found.arms]
-
-
-def _row(arm: StudyArm, several: bool) -> list[str]:
-    return [
-        arm.arm,
-        str(arm.genomes),
-        str(arm.declined),
-        _span(arm.valid, 2),
-        _span(arm.gain),
-        _span(arm.against),
-        _span(arm.per_1000_tokens, 5),
-        _span(arm.per_usd),
-        _span(arm.best_span) if several else _number(arm.best),
-        _span(arm.hits, 2),
-        _span(arm.agreement, 2),
-        f"{arm.tokens:,}",
-        _number(arm.usd),
-    ]
-
-
-def _span(span: Span | None, digits: int = 4) -> str:
-    if span is None:
-        return "–"
-    return f"{span.value:.{digits}f} [{span.low:.{digits}f}, {span.high:.{digits}f}]"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    page = write_study(found, output / "study.html")
+    show_study(console, found)
+    console.print(f"[bold]{page}[/]  {output / 'study.md'}  {output / 'study.json'}",
+                  highlight=False, soft_wrap=True)  # fmt: skip

@@ -33,7 +33,7 @@ from palmette.records.rows import (
     TrialRow,
 )
 from palmette.records.stranger import Counted, GateResult, Setting, Stranger
-from palmette.records.study import Span, Study, StudyArm
+from palmette.records.study import Span, Study, StudyArm, StudyPoint
 from palmette.records.thought import DesignerConfig, Origin, Thought, ThoughtOutcome
 from palmette.records.trace import TraceRow, TraceRung, TraceStep
 from palmette.records.trial import (
@@ -84,6 +84,7 @@ __all__ = [
     "Stranger",
     "Study",
     "StudyArm",
+    "StudyPoint",
     "TaskMetrics",
     "TaskRow",
     "Thought",

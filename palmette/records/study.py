@@ -13,6 +13,18 @@ class Span(Record):
     high: Finite
 
 
+class StudyPoint(Record):
+    """The best of an arm's first so many genomes, minus the root.
+
+    The mean of all seeds, with Student's interval if there are several. `best` is None as long as
+    every trial has failed.
+    """
+
+    genomes: int
+    best: Finite | None
+    span: Span | None
+
+
 class StudyArm(Record):
     """One arm. What cannot be told yet, or never of this arm, is None."""
 
@@ -31,6 +43,7 @@ class StudyArm(Record):
     per_usd: Span | None
     best: Finite | None  # of the first `compared` genomes, minus the root; mean over seeds
     best_span: Span | None  # over seeds
+    course: tuple[StudyPoint, ...]  # after 1, 2, … genomes, as long as all its seeds go
     hits: Span | None  # share of predicted intervals that held the measured change
     agreement: Span | None  # rank correlation of the reviewers' ratings with the gains
     tokens: int
@@ -42,7 +55,8 @@ class Study(Record):
     """All arms, from the store alone.
 
     `noise` is the deviation between the seeds of one genome at the first rung, `noise_best` what
-    the best of `compared` genomes that equal the root would seem to gain.
+    the best of `compared` genomes that equal the root would seem to gain, and `luck` what the best
+    of 1, 2, … would, both as means over the seeds; empty where no placebo has a score.
     """
 
     study: str
@@ -56,4 +70,5 @@ class Study(Record):
     reference: str | None
     noise: Finite | None
     noise_best: Span | None
+    luck: tuple[Span, ...]
     arms: tuple[StudyArm, ...]

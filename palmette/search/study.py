@@ -7,8 +7,8 @@ The figures of the arms (`search.arms`), read from the store alone, whenever som
                      asks no model
     per 1,000 tokens or dollar: what an arm gained more than the reference, by all that it spent
     best             the best of the first n genomes minus the root, n being what all arms have;
-                     to be held against `noise_best`, the best of n that are no better than the
-                     root, whose noise is that of root and placebos under other seeds
+                     to be held against `noise_best`, what the best of n that equal the root
+                     would seem to gain; the noise is that of root and placebos
     valid, hits, agreement: proposals that became genomes; predicted intervals that held the
                      measured change; reviewers' ratings against it
 
@@ -25,8 +25,16 @@ from dataclasses import replace
 
 from palmette.ladder.results import Ascent, ascents, score_at
 from palmette.ladder.scales import Scale
-from palmette.ladder.statistics import Estimate, best_of, mean_interval, pooled_noise
-from palmette.records import DesignerConfig, Span, Study, StudyArm, Thought
+from palmette.ladder.statistics import Estimate, mean_interval, pooled_noise
+from palmette.records import (
+    CampaignConfig,
+    DesignerConfig,
+    Span,
+    Study,
+    StudyArm,
+    StudyPoint,
+    Thought,
+)
 from palmette.search.arms import Arm
 from palmette.search.designs import DECLINED
 from palmette.search.gains import (
@@ -36,6 +44,7 @@ from palmette.search.gains import (
     bought,
     difference,
     hits,
+    luck,
     mean_gain,
     share,
 )
@@ -86,28 +95,56 @@ def studied(
         ]
         for arm in arms
     }
-    placebos = [_placebos(campaigns, arms, seed, scale) for seed in seeds]
+    designers = [c.config.designer for c in campaigns.values() if c.config.designer]
+    return weighed(
+        name,
+        next(iter(campaigns.values())).config,
+        _models(designers),
+        arms,
+        told,
+        [_placebos(campaigns, arms, seed, scale) for seed in seeds],
+        seeds,
+        wanted,
+    )
+
+
+def weighed(
+    name: str,
+    config: CampaignConfig,
+    models: tuple[str, ...],
+    arms: Sequence[Arm],
+    told: Mapping[str, Sequence[Sequence[Outcome]]],
+    placebos: Sequence[Sequence[float]],
+    seeds: Sequence[int],
+    wanted: int,
+) -> Study:
+    """The study of these outcomes, by arm and seed.
+
+    `placebos` are the first-rung scores of the root and its placebos, the root's first, by seed.
+    `config` is one of the campaigns'.
+    """
     noise = pooled_noise(placebos)
     counts = [sum(outcome.tried for outcome in one) for own in told.values() for one in own]
     compared = min((count for count in counts if count), default=0)
+    draws = range(1, max(counts, default=0) + 1)
+    band = tuple(_sure(luck(n, len(seeds), noise)) for n in draws) if noise else ()
     plain = [arm.name for arm in arms if arm.knowledge is None]
     reference = REFERENCE if REFERENCE in plain else next(iter(plain), None)
     base = told[reference] if reference else None
     roots = [next(iter(scores), None) for scores in placebos]
-    config = next(iter(campaigns.values())).config
-    designers = [c.config.designer for c in campaigns.values() if c.config.designer]
     return Study(
         study=name,
         root=config.root_name or config.root,
         scale=config.scale,
         suite=config.suite,
-        models=_models(designers),
+        models=models,
         seeds=tuple(seeds),
         wanted=wanted,
         compared=compared,
         reference=reference,
         noise=noise.deviation if noise else None,
-        noise_best=_span(best_of(compared, 0.0, noise)) if noise and compared else None,
+        noise_best=band[compared - 1] if band and compared else None,
+        luck=band,
         arms=tuple(
             _row(
                 arm,
@@ -133,11 +170,7 @@ def _row(
     every = [outcome for one in own for outcome in one]
     tried = [outcome for outcome in every if outcome.tried]
     prices = [outcome.usd for outcome in every]
-    rises = [
-        best - root
-        for one, root in zip(own, roots, strict=True)
-        if root is not None and (best := best_after(one, compared)) is not None
-    ]
+    best = _point(own, roots, compared)
     return StudyArm(
         arm=arm.name,
         proposer=arm.proposer,
@@ -152,14 +185,40 @@ def _row(
         against=_span(difference(own, base)) if base else None,
         per_1000_tokens=_span(bought(own, base, lambda o: o.tokens / 1000)) if base else None,
         per_usd=_span(bought(own, base, lambda o: o.usd)) if base else None,
-        best=sum(rises) / len(rises) if rises else None,
-        best_span=_span(mean_interval(rises)),
+        best=best.best,
+        best_span=best.span,
+        course=_course(own, roots),
         hits=_span(hits(every)),
         agreement=_span(agreement(every)),
         tokens=sum(outcome.tokens for outcome in every),
         usd=None if None in prices else sum(price or 0.0 for price in prices),
         endpoint_seconds=sum(outcome.seconds for outcome in every),
     )
+
+
+def _point(
+    own: Sequence[Sequence[Outcome]], roots: Sequence[float | None], genomes: int
+) -> StudyPoint:
+    """The best of the first so many genomes, over the seeds that have a root's score."""
+    rises = [
+        best - root
+        for one, root in zip(own, roots, strict=True)
+        if root is not None and (best := best_after(one, genomes)) is not None
+    ]
+    mean = sum(rises) / len(rises) if rises else None
+    return StudyPoint(genomes=genomes, best=mean, span=_span(mean_interval(rises)))
+
+
+def _course(
+    own: Sequence[Sequence[Outcome]], roots: Sequence[float | None]
+) -> tuple[StudyPoint, ...]:
+    """Best so far after every genome that all seeds of an arm have got to.
+
+    Beyond that the mean would be of fewer seeds, and could fall.
+    """
+    counts = [sum(outcome.tried for outcome in one) for one in own]
+    least = min((count for count in counts if count), default=0)
+    return tuple(_point(own, roots, n) for n in range(1, least + 1))
 
 
 def _placebos(
@@ -212,4 +271,8 @@ def _models(configs: Sequence[DesignerConfig]) -> tuple[str, ...]:
 
 
 def _span(found: Estimate | None) -> Span | None:
-    return Span(value=found.value, low=found.low, high=found.high) if found else None
+    return _sure(found) if found else None
+
+
+def _sure(found: Estimate) -> Span:
+    return Span(value=found.value, low=found.low, high=found.high)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from palmette.cli._study import markdown
+from palmette.cli._study_table import markdown
 from palmette.designer.endpoint import Answer, CallError, Request
 from palmette.designer.money import Ledger, ModelBudget, Price
 from palmette.designer.session import Studio
@@ -156,7 +156,7 @@ def test_the_figures_come_from_the_store(whole: tuple[Study, Path], ground: Grou
         )
     page = markdown(found)
     assert page.count("\n| ") == 2 + len(found.arms)
-    assert f"| evolution | {EACH} | 0 | 1.00 [" in page
+    assert f"| {EACH} | 0 | 100 % [" in page
     assert Study.model_validate_json(found.model_dump_json()) == found
 
 

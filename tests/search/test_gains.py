@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from palmette.ladder.statistics import Estimate
+from palmette.ladder.statistics import Estimate, Noise
 from palmette.search.gains import (
     Outcome,
     agreement,
@@ -14,6 +15,7 @@ from palmette.search.gains import (
     bought,
     difference,
     hits,
+    luck,
     mean_gain,
 )
 
@@ -125,3 +127,23 @@ def test_the_best_so_far_counts_what_was_trained() -> None:
     declined = Outcome(1, tried=False)
     outcomes = [Outcome(0, score=0.3), declined, Outcome(2), Outcome(3, score=0.5)]
     assert [best_after(outcomes, n) for n in (1, 2, 3, 9)] == [0.3, 0.3, 0.5, 0.5]
+
+
+def test_luck_holds_what_the_best_of_equals_gains_over_a_noisy_root() -> None:
+    rng = np.random.default_rng(5)
+    noise = Noise(0.01, 10_000)
+    for seeds in (1, 3):
+        draws = rng.normal(0.4, 0.01, (4000, seeds, 9))
+        rises = (draws[:, :, 1:].max(2) - draws[:, :, 0]).mean(1)
+        found = luck(8, seeds, noise)
+        assert found.value == pytest.approx(float(np.median(rises)), abs=0.001)
+        assert np.mean((rises > found.low) & (rises < found.high)) == pytest.approx(0.95, abs=0.015)
+
+
+def test_luck_rises_with_the_draws_and_with_what_is_not_known_of_the_noise() -> None:
+    noise = Noise(0.01, 3)
+    bands = [luck(n, 2, noise) for n in range(1, 6)]
+    for less, more in pairwise(bands):
+        assert (less.low, less.value, less.high) < (more.low, more.value, more.high)
+    sure = luck(5, 2, Noise(0.01, 1000))
+    assert sure.high - sure.low < bands[-1].high - bands[-1].low
