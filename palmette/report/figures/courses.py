@@ -72,7 +72,12 @@ def _panel(
         f"Best so far over the root, {escaped(name)}: {len(own)} arms, up to {longest} genomes",
         traces,
         400,
-        title={"text": escaped(name), "font": {"size": 14}, "x": 0.02, "xanchor": "left"},
+        title={
+            "text": f"<b>{escaped(name)}</b>",
+            "font": {"size": 14},
+            "x": 0.02,
+            "xanchor": "left",
+        },
         margin={"l": 52, "r": 10, "t": 36, "b": 44},
         xaxis={"title": {"text": "genomes tried"}, "range": [0.7, longest + 0.3]},
         yaxis={"title": {"text": "best minus root"}, "tickformat": "+.2f", "range": scale},
