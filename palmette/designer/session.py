@@ -42,6 +42,7 @@ SAID_FAULTS = 3  # of a step that came to nothing
 FAULT_CHARACTERS = 300  # of each
 REPEATED = 4000  # characters that a model is shown again of an answer of its own
 MESSAGE_TOKENS = 8  # about what a server adds to a message to say whose it is
+UNHEARD = "how this call ended was not heard: the campaign was stopped, or something broke"
 LEAST_ANSWER = 48  # tokens; with less room a model is not asked
 
 
@@ -71,13 +72,15 @@ class Studio:
     """What all designers of a campaign work with.
 
     `note` is called with every thought as soon as it has ended and with the text of its prompt,
-    from whatever thread.
+    from whatever thread; `asking` before each call, with what to keep of it should nobody be there
+    to hear its end: it will have been paid.
     """
 
     endpoint: Endpoint
     config: DesignerConfig
     ledger: Ledger
     note: Callable[[Thought, str | None], None] = lambda thought, prompt: None
+    asking: Callable[[Thought, str], None] = lambda thought, prompt: None
 
 
 @dataclass
@@ -189,6 +192,7 @@ class Session:
     def _answer(self, role: str, request: Request, thought: Thought) -> Answer:
         try:
             with self.studio.ledger.reserve(self.model, request) as paid:
+                self.studio.asking(self._unheard(request, thought), _text(request.messages))
                 answer = self.studio.endpoint.ask(self.model, request)
                 paid.settle(answer.tokens_in, answer.tokens_out)
         except CallError as error:
@@ -197,6 +201,10 @@ class Session:
             self.keep(thought, request, outcome=outcome, faults=(str(error),), **spent)
             raise StepError(role, str(error), error) from error
         return answer
+
+    def _unheard(self, request: Request, thought: Thought) -> Thought:
+        spent = self._priced(request.tokens, request.most_tokens)
+        return thought.model_copy(update={"faults": (UNHEARD,), **spent})
 
     def _spent(self, answer: Answer) -> dict[str, object]:
         return {

@@ -79,7 +79,14 @@ class Proposing:
         """Keeps what has been thought, waiting at most so long until there is something."""
         if not self._arrived:
             self._thinking.wait(seconds)
-        for item in self._thinking.drain():
+        self._take_in(self._thinking.drain())
+
+    def leave(self) -> None:
+        """Keeps what has been thought by now, and what calls under way will have cost."""
+        self._take_in(self._thinking.leave())
+
+    def _take_in(self, items: Sequence[Noted | Came]) -> None:
+        for item in items:
             if isinstance(item, Noted):
                 self.designs.keep(item.thought, item.prompt)
             else:

@@ -96,7 +96,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Keeps what has been thought by now; nobody waits for what is still under way."""
-        self.proposing.receive()
+        self.proposing.leave()
 
     @property
     def ending(self) -> str | None:

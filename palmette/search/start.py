@@ -216,7 +216,7 @@ def schedule(
     """
     thinking = Thinking(workers)
     if studio is not None:
-        studio = replace(studio, note=thinking.note)
+        studio = replace(studio, note=thinking.note, asking=thinking.asking)
     made = [proposers[name].make(studio) for name in campaign.config.proposers]
     campaign.set_budget(str(budget))
     return Scheduler(

@@ -53,6 +53,8 @@ class Thinking:
         self._most = most
         self._came: queue.SimpleQueue[Noted | Came] = queue.SimpleQueue()
         self._first: list[Noted | Came] = []
+        self._asking: dict[int, Noted] = {}  # by thread: what is kept of a call that nobody hears
+        self._lock = threading.Lock()
 
     @property
     def free(self) -> int:
@@ -61,7 +63,14 @@ class Thinking:
 
     def note(self, thought: Thought, prompt: str | None) -> None:
         """Takes a thought from whatever thread; a studio's `note`."""
-        self._came.put(Noted(thought, prompt))
+        with self._lock:
+            self._asking.pop(threading.get_ident(), None)
+            self._came.put(Noted(thought, prompt))
+
+    def asking(self, thought: Thought, prompt: str) -> None:
+        """A model is asked in this thread; a studio's `asking`."""
+        with self._lock:
+            self._asking[threading.get_ident()] = Noted(thought, prompt)
 
     def begin(self, number: int, ask: Callable[[], Proposal]) -> None:
         """Calls `ask` in a thread of its own."""
@@ -72,7 +81,11 @@ class Thinking:
             # Fingerprints run torch in one thread and then restore what they found, which is partly
             # the whole process': here they find one and leave the main thread's trials alone.
             torch.set_num_threads(1)
-            self._came.put(_called(number, ask))
+            came = _called(number, ask)
+            with self._lock:
+                if unheard := self._asking.pop(threading.get_ident(), None):
+                    self._came.put(unheard)
+                self._came.put(came)
 
         threading.Thread(target=think, name=f"proposal {number}", daemon=True).start()
 
@@ -82,6 +95,13 @@ class Thinking:
         while not self._came.empty():
             found.append(self._came.get())
         self.numbers -= {item.number for item in found if isinstance(item, Came)}
+        return found
+
+    def leave(self) -> list[Noted | Came]:
+        """All that has come, and calls that are under way, as those whose end nobody hears."""
+        with self._lock:
+            found = self.drain() + list(self._asking.values())
+            self._asking.clear()
         return found
 
     def wait(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from palmette.search.designs import ASKED, DECLINED, RESTS, SPENT
 from palmette.search.start import Plan, prepare
 from palmette.testing.scripted import Scripted
 from palmette.testing.scripted_designer import legal
-from tests.search.designers import Other, Tiny, among, known, run, wait_for, yes
+from tests.search.designers import CONFIG, Other, Tiny, among, known, run, wait_for, yes
 from tests.search.test_scheduler import facts, made_up
 
 
@@ -314,7 +314,12 @@ def test_an_interrupt_waits_for_no_call_and_keeps_what_was_thought(ground, tmp_p
     never.set()
     ended = run(alone, path, "3genomes")
     assert [own["proposal"] for own in ended.of(ASKED)][:2] == [0, 0]
-    assert ended.of(ASKED)[1]["lost"] == [0]
+    assert ended.of(ASKED)[1]["lost"] == [0, 1]
+    heard, unheard = ended.thoughts[:2]
+    assert (heard.role, unheard.role) == ("researcher", "reviewer")
+    assert unheard.faults[0].startswith("how this call ended was not heard")
+    assert unheard.tokens_in > 0
+    assert unheard.tokens_out == CONFIG.answer_tokens
     assert ended.numbers("tiny") == [0, 1, 2]
 
 

@@ -95,3 +95,32 @@ def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone(error):
     assert found.proposal is None
     assert found.reason.startswith(f"an error of its own: {type(error).__name__} in test_thinking")
     assert "secret" not in found.reason
+
+
+def test_a_call_whose_end_nobody_hears_is_kept():
+    thinking, asked, never = Thinking(2), threading.Event(), threading.Event()
+
+    def under_way(number):
+        told = Thought(proposal=number, proposer="llm", role="a", outcome="failed")
+        thinking.asking(told, "told")
+
+    def hangs():
+        under_way(3)
+        asked.set()
+        never.wait(60)
+        return PROPOSAL
+
+    def breaks():
+        under_way(4)
+        raise KeyError("broken")
+
+    thinking.begin(3, hangs)
+    assert asked.wait(60)
+    thinking.begin(4, breaks)
+    found = []
+    while thinking.numbers != {3}:
+        thinking.wait(60)
+        found += thinking.drain()
+    found += thinking.leave()
+    never.set()
+    assert [item.thought.proposal for item in found if isinstance(item, Noted)] == [4, 3]
