@@ -30,6 +30,7 @@ from palmette.grammar.types import (
 )
 
 N = TypeVar("N", bound="Node")
+HASH = "_hash"
 
 
 def knob(
@@ -75,7 +76,18 @@ def children(
 )
 def node(cls: type[N]) -> type[N]:
     """Makes a class with annotated fields into a node of the language."""
-    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    of_fields = made.__hash__
+
+    # A tree's hash walks all of it, and many tables are keyed by trees: each node keeps its own.
+    def kept_hash(self: N) -> int:
+        known = self.__dict__.get(HASH)
+        if known is None:
+            known = self.__dict__[HASH] = of_fields(self)
+        return known
+
+    made.__hash__ = kept_hash  # type: ignore[method-assign, assignment]
+    return made
 
 
 class Node:
@@ -92,6 +104,10 @@ class Node:
         super().__init_subclass__(**options)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: another process hashes strings otherwise."""
+        return {name: held for name, held in self.__dict__.items() if name != HASH}
 
     @property
     def commutes(self) -> bool:

@@ -7,7 +7,8 @@ come from one description.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, cast
 
 from palmette.grammar.node import Node
@@ -37,14 +38,16 @@ class Place:
 
     def within(self) -> "Place":
         """The place of a pattern's children: their own stacks run once."""
-        return replace(self, depth=1, inside=True)
+        return Place(
+            self.width, 1, self.hidden, self.vocabulary, self.context, True, self.candidates
+        )
 
     def hidden_width(self, ratio: float) -> int:
         """The hidden width of a channel mixer with this expansion ratio, at least 1."""
         return max(1, round(self.width * ratio * self.hidden))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Cost:
     """What a part of a model costs.
 
@@ -64,6 +67,24 @@ class Cost:
     steps: int = 0
     flops_extra: float = 0.0
     idle: int = 0
+
+    # By hand: sizing adds up thousands of these, and a frozen dataclass sets fields one call each.
+    def __init__(
+        self,
+        parameters: int = 0,
+        flops_forward: float = 0.0,
+        state_bytes: int = 0,
+        steps: int = 0,
+        flops_extra: float = 0.0,
+        idle: int = 0,
+    ) -> None:
+        fields = self.__dict__
+        fields["parameters"] = parameters
+        fields["flops_forward"] = flops_forward
+        fields["state_bytes"] = state_bytes
+        fields["steps"] = steps
+        fields["flops_extra"] = flops_extra
+        fields["idle"] = idle
 
     @property
     def flops_train(self) -> float:
@@ -87,16 +108,24 @@ class Cost:
 
     def times(self, n: int) -> "Cost":
         """n fresh copies."""
-        return replace(self.rerun(n), parameters=self.parameters * n, idle=self.idle * n)
+        return Cost(
+            self.parameters * n,
+            self.flops_forward * n,
+            self.state_bytes * n,
+            self.steps * n,
+            self.flops_extra * n,
+            self.idle * n,
+        )
 
     def rerun(self, n: int) -> "Cost":
         """The same weights run n times: a state and the work n times, the parameters once."""
-        return replace(
-            self,
-            flops_forward=self.flops_forward * n,
-            state_bytes=self.state_bytes * n,
-            steps=self.steps * n,
-            flops_extra=self.flops_extra * n,
+        return Cost(
+            self.parameters,
+            self.flops_forward * n,
+            self.state_bytes * n,
+            self.steps * n,
+            self.flops_extra * n,
+            self.idle,
         )
 
 
@@ -147,6 +176,18 @@ class Primitive(Node, ABC):
     def cost(self, place: Place, length: int) -> Cost:
         """The cost in closed form; `parameters` equals the module's `numel` exactly."""
 
+    def cost_within(self, place: Place, length: int) -> Cost:
+        """The cost as a part of a pattern, where the depth is used up.
+
+        Remembered, for sizing tries many depths at the same widths, and genomes share parts.
+        """
+        return _cost_within(self, place.within(), length)
+
     @abstractmethod
     def plan(self, place: Place) -> Call:
         """The module that this node is, at this place."""
+
+
+@lru_cache(maxsize=16384)
+def _cost_within(part: Primitive, place: Place, length: int) -> Cost:
+    return part.cost(place, length)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -27,14 +28,29 @@ def model_cost(
 
     A trunk that is trained in segments is read by the head after each of them, but evaluated once.
     """
-    d, table = place.width, place.vocabulary * place.width
-    tables = (1 if tie else 2) * table + (place.context * d if learned else 0)
+    segments: int = getattr(core, "segments", 1)
+    rows = place.context if learned else 0
+    around = _around(place.width, place.vocabulary, rows, length, tie, norm, head, segments)
+    return around + core.cost(place, length)
+
+
+@lru_cache(maxsize=4096)
+def _around(
+    d: int,
+    vocabulary: int,
+    positions: int,
+    length: int,
+    tie: bool,
+    norm: str,
+    head: str,
+    segments: int,
+) -> Cost:
+    table = vocabulary * d
+    tables = (1 if tie else 2) * table + positions * d
     around = Cost(parameters=tables, flops_forward=2.0 * table) + norm_cost(norm, d)
     if head != "dot":
-        around += pair_head_cost(d, place.vocabulary, length, product=head == "neumf")
-    segments = int(core.knobs().get("segments", 1))
-    around = replace(around, flops_extra=3 * around.flops_forward * (segments - 1))
-    return around + core.cost(place, length)
+        around += pair_head_cost(d, vocabulary, length, product=head == "neumf")
+    return replace(around, flops_extra=3 * around.flops_forward * (segments - 1))
 
 
 class TokenModel(nn.Module):

@@ -1,5 +1,7 @@
 """Normalisation of the features of one token, with a learned scale."""
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ def make_norm(kind: str, width: int) -> nn.Module:
     return RmsNorm(width=width) if kind == "rms" else nn.LayerNorm(width)
 
 
+@cache
 def norm_cost(kind: str, width: int) -> Cost:
     """The cost of `make_norm`: a sum of squares and a scale; the layer norm has a bias too."""
     return Cost(parameters=width if kind == "rms" else 2 * width, flops_forward=4.0 * width)

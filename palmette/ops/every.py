@@ -43,10 +43,8 @@ class Every(Primitive):
     def cost(self, place: Place, length: int) -> Cost:
         """As many of each layer as `layers` says."""
         usual, rare = self.layers(place)
-        inner = place.within()
-        return self.usual.cost(inner, length).times(usual) + self.rare.cost(inner, length).times(
-            rare
-        )
+        one, other = (part.cost_within(place, length) for part in (self.usual, self.rare))
+        return one.times(usual) + other.times(rare)
 
     def plan(self, place: Place) -> Call:
         """One chain of all layers."""

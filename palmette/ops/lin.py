@@ -188,10 +188,15 @@ class Lin(Primitive):
         return self.heads if self.key_groups == "heads" else 1
 
     def _key_size(self, place: Place) -> int:
-        return max(1, round(_head_size(place, self.heads) * self.key_ratio))
+        return max(1, _share(_head_size(place, self.heads), self.key_ratio))
 
     def _value_size(self, place: Place) -> int:
-        return round(_head_size(place, self.heads) * self.value_ratio)
+        return _share(_head_size(place, self.heads), self.value_ratio)
+
+
+def _share(size: int, ratio: Fraction) -> int:
+    """`round(size * ratio)`; sizing asks often, and products of fractions are slow."""
+    return round(size * ratio.numerator / ratio.denominator)
 
 
 def _head_size(place: Place, heads: int) -> int:

@@ -44,7 +44,7 @@ class Repeat(Primitive):
 
     def cost(self, place: Place, length: int) -> Cost:
         """The weights once, the work and the state n times."""
-        parts = sum((part.cost(place.within(), length) for part in self.parts), Cost())
+        parts = sum((part.cost_within(place, length) for part in self.parts), Cost())
         return parts.rerun(self.n)
 
     def plan(self, place: Place) -> Call:

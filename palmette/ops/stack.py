@@ -41,7 +41,7 @@ class Stack(Primitive):
 
     def cost(self, place: Place, length: int) -> Cost:
         """The pattern's cost, once for every repetition."""
-        pattern = sum((part.cost(place.within(), length) for part in self.pattern), Cost())
+        pattern = sum((part.cost_within(place, length) for part in self.pattern), Cost())
         return pattern.times(1 if place.inside else place.depth)
 
     def plan(self, place: Place) -> Call:

@@ -58,7 +58,7 @@ class Streams(Primitive):
         """Each operator with its norm and connection, once for every repetition; the end."""
         d, repeats = place.width, 1 if place.inside else place.depth
         each = norm_cost("rms", d) + connection_cost(self.mix, d, self.n, False) + Cost(steps=1)
-        operators = sum((part.cost(place.within(), length) for part in self.pattern), Cost())
+        operators = sum((part.cost_within(place, length) for part in self.pattern), Cost())
         steps = each.times(len(self.pattern) * repeats) + operators.times(repeats)
         first = connection_cost(self.mix, d, self.n, True)
         usual = connection_cost(self.mix, d, self.n, False)

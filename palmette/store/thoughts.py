@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select
 
 from palmette.records import Thought
 from palmette.store.rows import record, storable
@@ -13,27 +13,34 @@ COLUMNS = {
     *("tokens_in", "tokens_out", "usd", "seconds"),
 }
 
+# Made once: a proposal adds several thoughts, and making a statement takes longer than running it.
+_campaign: BindParameter[int] = bindparam("campaign_id")
+NEWEST = select(func.max(ThoughtTable.number)).where(ThoughtTable.campaign_id == _campaign)
+ADD = insert(ThoughtTable.__table__)  # type: ignore[arg-type]
+ADD_PROMPT = insert(PromptTable.__table__)  # type: ignore[arg-type]
+PROMPT = select(PromptTable.text).where(
+    PromptTable.campaign_id == _campaign, PromptTable.hash == bindparam("hash")
+)
+
 
 def add(connection: Connection, campaign_id: int, thought: Thought, prompt: str | None) -> None:
     """Adds a thought at the end, and its prompt's text unless that is there."""
     kept = Thought.model_validate(storable(thought.model_dump()))
-    mine = ThoughtTable.campaign_id == campaign_id
-    newest = connection.scalar(select(func.max(ThoughtTable.number)).where(mine))
-    connection.execute(
-        insert(ThoughtTable).values(
-            campaign_id=campaign_id,
-            number=(newest or 0) + 1,
-            record=kept.model_dump_json(),
-            **kept.model_dump(include=COLUMNS),
-        )
-    )
+    newest = connection.scalar(NEWEST, {"campaign_id": campaign_id})
+    row = {
+        "campaign_id": campaign_id,
+        "number": (newest or 0) + 1,
+        "record": kept.model_dump_json(),
+        **kept.model_dump(include=COLUMNS),
+    }
+    connection.execute(ADD, row)
     if (
         prompt is not None
         and kept.prompt is not None
         and prompt_text(connection, campaign_id, kept.prompt) is None
     ):
         row = {"campaign_id": campaign_id, "hash": kept.prompt, "text": storable(prompt)}
-        connection.execute(insert(PromptTable).values(**row))
+        connection.execute(ADD_PROMPT, row)
 
 
 def read(connection: Connection, campaign_id: int) -> list[Thought]:
@@ -58,5 +65,4 @@ def spent(connection: Connection, campaign_id: int) -> tuple[int, float | None] 
 
 def prompt_text(connection: Connection, campaign_id: int, digest: str) -> str | None:
     """The text of a prompt, or None if it was never kept."""
-    row = {"campaign_id": campaign_id, "hash": digest}
-    return connection.scalar(select(PromptTable.text).filter_by(**row))
+    return connection.scalar(PROMPT, {"campaign_id": campaign_id, "hash": digest})

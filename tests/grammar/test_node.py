@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given, settings
 
@@ -32,3 +34,11 @@ def test_effects_hold_if_every_part_keeps_them() -> None:
     assert Effect.CAUSAL not in effects(Conv(padding="same"))
     assert Effect.TOKEN_FREE not in effects(Conv())
     assert Effect.TOKEN_FREE in effects(Conv(reads="features"))
+
+
+def test_a_kept_hash_is_that_of_the_fields_and_stays_in_its_process() -> None:
+    first, second = sampled(3).root, sampled(3).root
+    assert first is not second
+    assert hash(first) == hash(first) == hash(second)
+    assert pickle.dumps(first) == pickle.dumps(sampled(3).root)
+    assert vars(pickle.loads(pickle.dumps(first))) == first.__getstate__()

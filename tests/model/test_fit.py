@@ -1,11 +1,17 @@
+import json
 import random
+from pathlib import Path
 
 import pytest
 
 import palmette
+from palmette.errors import UserError
 from palmette.grammar.sample import sample_genome
-from palmette.model import build_at, cost, fit
+from palmette.ladder.scales import scale
+from palmette.model import atlas, build_at, cost, fit
+from palmette.ops._base import Primitive
 
+ATLAS = json.loads(Path(__file__).with_name("atlas_sizes.json").read_text())
 SIZES = [42_000, 100_000, 200_000, 1_000_000]
 TRUNKS = [
     "stack(pre(lin()), pre(glu()))",
@@ -80,3 +86,31 @@ def test_sizes_below_one_are_refused(name):
     sizes = {"parameters": 42_000, "vocabulary": 256, "context": 256} | {name: 0}
     with pytest.raises(ValueError, match=f"fit wants {name} of at least 1, got 0"):
         fit(palmette.parse("pre(glu())"), **sizes)
+
+
+def sized(genome):
+    try:
+        return [fit(genome, parameters, vocabulary=272) for parameters in SIZES[:2]]
+    except UserError as error:
+        return str(error)
+
+
+def test_remembered_costs_change_no_size(monkeypatch):
+    genomes = [palmette.parse(text) for text in TRUNKS]
+    genomes += [sample_genome(palmette.language(), random.Random(seed)) for seed in range(12)]
+    found = [sized(genome) for genome in genomes]
+    again = [sized(genome) for genome in genomes]
+    monkeypatch.setattr(
+        Primitive, "cost_within", lambda part, place, n: part.cost(place.within(), n)
+    )
+    assert found == again == [sized(genome) for genome in genomes]
+
+
+@pytest.mark.parametrize("name", sorted(ATLAS))
+def test_the_atlas_keeps_its_sizes(name):
+    genome = atlas.load(name)
+    found = [fit(genome, rung.parameters, 272, 256) for rung in scale("pocket").rungs]
+    sizes = [[f.place.width, f.place.depth, f.place.hidden, f.parameters] for f in found]
+    assert sizes == ATLAS[name], (
+        "stored campaigns hold trials at these sizes; a change needs a word"
+    )

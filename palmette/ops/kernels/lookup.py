@@ -8,6 +8,8 @@ row of one table hardly share those of the others (Engram, arXiv 2601.07372). Be
 stands an id that no token has. All tables lie under one another in one matrix.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -16,6 +18,7 @@ from torch import Tensor
 MULTIPLIERS = (2654435761, 2246822519, 3266489917, 668265263)  # odd; ids below 2^31 fit 64 bits
 
 
+@lru_cache(maxsize=1024)
 def prime_sizes(least: int, tables: int) -> tuple[int, ...]:
     """The first so many primes from `least` on.
 
