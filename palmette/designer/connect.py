@@ -16,6 +16,7 @@ from palmette.errors import UserError
 URL = "https://api.openai.com/v1"  # where OPENAI_BASE_URL says nothing
 HOST = re.compile(r"[A-Za-z0-9._:%-]+")  # others have a form in these letters, xn--…
 NAMED = 100  # characters that an error repeats of a model's name, at most
+PROBE_SECONDS = 90.0  # for the list of models: small servers first finish another's answer
 LISTED = 40  # names of models that an error lists, at most
 OFFLINE = "without a language model, choose other proposers with --proposer"
 
@@ -46,7 +47,7 @@ def _named() -> tuple[str, str | None]:
 
 
 def _served(url: str, key: str | None) -> tuple[str, ...]:
-    probe = Client(url, key, Patience(seconds=20, attempts=2))
+    probe = Client(url, key, Patience(seconds=PROBE_SECONDS, attempts=2))
     try:
         return probe.models()
     except CallError as error:

@@ -24,6 +24,7 @@ from palmette.errors import UserError
 
 LARGEST = 4 * 2**20  # bytes of an answer
 LARGEST_ERROR = 64 * 2**10  # bytes of an error's body that are read
+CONNECT_SECONDS = 10.0  # at most, for a connection: a server that is busy takes it at once
 ERROR_SECONDS = 5.0  # for reading them
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -63,10 +64,13 @@ class _Call:
     brought: bytes = b""
     error: ExchangeError | None = None
 
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
     def end(self, brought: bytes = b"", error: ExchangeError | None = None) -> None:
-        if not self.ended.is_set():
-            self.brought, self.error = brought, error
-            self.ended.set()
+        with self._lock:  # an answer may come as its time ends: it is one or the other
+            if not self.ended.is_set():
+                self.brought, self.error = brought, error
+                self.ended.set()
 
 
 class Exchange:
@@ -108,7 +112,10 @@ class Exchange:
         create = self._client.chat.completions.with_streaming_response.create
         return self._json(
             lambda: create(
-                model=body["model"], messages=body["messages"], extra_body=rest, timeout=seconds
+                model=body["model"],
+                messages=body["messages"],
+                extra_body=rest,
+                timeout=self._within(seconds),
             ),
             seconds,
         )
@@ -117,14 +124,16 @@ class Exchange:
         """Embeddings' JSON. Raises `ExchangeError`."""
         create = self._client.embeddings.with_streaming_response.create
         return self._json(
-            lambda: create(model=model, input=texts, encoding_format="float", timeout=seconds),
+            lambda: create(
+                model=model, input=texts, encoding_format="float", timeout=self._within(seconds)
+            ),
             seconds,
         )
 
     def models(self, seconds: float) -> Any:
         """The JSON of the list of models. Raises `ExchangeError`."""
         listed = self._client.models.with_streaming_response.list
-        return self._json(lambda: listed(timeout=seconds), seconds)
+        return self._json(lambda: listed(timeout=self._within(seconds)), seconds)
 
     def close(self) -> None:
         """Ends what is under way: those who wait get an `ExchangeError` at once."""
@@ -135,6 +144,9 @@ class Exchange:
                 call.end(error=ExchangeError("closed"))
         if idle:
             self._client.close()
+
+    def _within(self, seconds: float) -> Any:
+        return self._openai.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
     def _json(self, send: Callable[[], AbstractContextManager[Any]], seconds: float) -> Any:
         body = self._bounded(send, seconds)
