@@ -133,13 +133,15 @@ def faults_of(error: ValidationError) -> str:
 def designers_of(names: Sequence[str]) -> list[str]:
     """Which of these proposers ask language models.
 
-    Raises `UserError` for no names and for one that is not there.
+    Raises `UserError` for no names, for one that is not there and for one that is named twice.
     """
     if isinstance(names, str) or not names:
         raise UserError(
             f"a campaign wants the names of one proposer or more, got {names!r}; there are: "
             f"{', '.join(proposers.names())}"
         )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"name each proposer once; {', '.join(twice)} is there more often")
     return [name for name in names if proposers[name].thinks]
 
 

@@ -60,6 +60,10 @@ def test_two_at_once_are_refused(url):
         ({"root": 5}, "root wants a genome, its text or a name of the atlas, got 5"),
         ({"proposers": "evolution"}, "wants the names of one proposer or more, got 'evolution'"),
         ({"proposers": ()}, "wants the names of one proposer or more"),
+        (
+            {"proposers": ("random", "random")},
+            "name each proposer once; random is there more often",
+        ),
         ({"seed": "a"}, "seed: Input should be a valid integer.*got 'a'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

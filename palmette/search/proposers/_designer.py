@@ -68,8 +68,14 @@ class Designer(Proposer):
             made = self.design(session, scene, archive, turn)
             return written(made, session, scene, turn, archive.language)
         except StepError as error:
-            lasting = error.call is not None and error.call.lasting
-            raise NoProposalError(str(error), lasting) from error
+            raise NoProposalError(str(error), self._lasting(error)) from error
+
+    def _lasting(self, error: StepError) -> bool:
+        """A model that is not served is no reason to ask none of the others."""
+        if error.call is None:
+            return False
+        others = error.call.kind == "unknown model" and len(self.studio.config.models) > 1
+        return error.call.lasting and not others
 
     def parent(self, archive: Archive, turn: Turn) -> Entry:
         """The genome that is to be edited: a tournament's winner on the turn's island."""

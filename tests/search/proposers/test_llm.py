@@ -151,14 +151,16 @@ def test_what_cannot_be_read_declines_the_proposal_and_keeps_every_thought(
 
 
 @pytest.mark.parametrize(
-    ("error", "lasting"),
+    ("error", "models", "lasting"),
     [
-        (CallError("unauthorised", "the key was refused"), True),
-        (CallError("timeout", "no answer within 5 s"), False),
+        (CallError("unauthorised", "the key was refused"), ("a",), True),
+        (CallError("timeout", "no answer within 5 s"), ("a",), False),
+        (CallError("unknown model", "no model is called so"), ("a",), True),
+        (CallError("unknown model", "no model is called so"), ("a", "b"), False),
     ],
 )
-def test_a_dead_endpoint_declines_with_its_own_sentence(error, lasting):
-    studio, kept = noting(scripted_studio(lambda model, request: error))
+def test_a_dead_endpoint_declines_with_its_own_sentence(error, models, lasting):
+    studio, kept = noting(scripted_studio(lambda model, request: error, models=models))
     with pytest.raises(NoProposalError, match=str(error)) as caught:
         ask(studio)
     assert caught.value.lasting is lasting
