@@ -49,7 +49,12 @@ class Seq(Primitive):
 
     def cost(self, place: Place, length: int) -> Cost:
         """The sum of the parts."""
-        return sum((part.cost(place, length) for part in self.parts), Cost())
+        # A block holds operators alone, so the depth is nothing to it.
+        costs = (
+            part.cost_within(place, length) if part.sort is Sort.BLOCK else part.cost(place, length)
+            for part in self.parts
+        )
+        return sum(costs, Cost())
 
     def plan(self, place: Place) -> Call:
         """One chain, however deeply the sequences are nested."""
