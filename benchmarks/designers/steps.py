@@ -109,12 +109,27 @@ def keep(options: argparse.Namespace, rows: list[dict[str, Any]], row: dict[str,
     append(options.results, row)
 
 
+def repeated(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for which the last step was not taken, since the reviewer had accepted the idea.
+
+    With the same draws it is the same proposal as with one step less, and no evidence of its own.
+    """
+    made = {(row["steps"], row["number"]): row for row in rows if "steps" in row}
+    found = []
+    for (steps, number), row in made.items():
+        less = made.get((steps - 1, number))
+        if less and all(row[key] == less[key] for key in ("child", "asked", "tokens")):
+            found.append(row)
+    return found
+
+
 def qualities(rows: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
-    """The qualities of trained proposals by steps."""
+    """The qualities of trained proposals by steps, each proposal once."""
+    same = {(row["steps"], row["number"]) for row in repeated(rows)}
     scores = {row["genome"]: row["score"] for row in rows if "genome" in row}
     found: dict[int, list[float]] = {}
     for row in rows:
-        if row.get("child") is None:
+        if row.get("child") is None or (row["steps"], row["number"]) in same:
             continue
         before, after = scores.get(row["parent"]), scores.get(row["child"])
         if before is not None and after is not None:
@@ -126,16 +141,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """A line for each number of steps, then the fitted curves."""
     made = [row for row in rows if "steps" in row]
     found = qualities(rows)
-    lines = ["steps  asked  nothing  trained  child less parent, mean      better   tokens each"]
+    lines = [
+        "steps  asked  nothing  as before  trained  child less parent          better   tokens each"
+    ]
     for steps in sorted({row["steps"] for row in made}):
         mine = [row for row in made if row["steps"] == steps]
         own = found.get(steps, [])
+        same = sum(row["steps"] == steps for row in repeated(made))
         held = mean_interval(own)
         told = f"{held.value:+.4f} [{held.low:+.4f}, {held.high:+.4f}]" if held else "-"
         better = f"{sum(value > 0 for value in own)}/{len(own)}"
+        tokens = spread([row["tokens"] for row in mine])
         lines.append(
             f"{steps:>5}{len(mine):>7}{sum(row['child'] is None for row in mine):>9}"
-            f"{len(own):>9}  {told:<26}{better:>8}   {spread([row['tokens'] for row in mine])}"
+            f"{same:>11}{len(own):>9}  {told:<26}{better:>8}   {tokens}"
         )
     if len(found) > 1 and sum(map(len, found.values())) >= LEAST:
         lines.append("")

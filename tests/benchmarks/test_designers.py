@@ -18,8 +18,11 @@ from benchmarks.designers import (
 from benchmarks.designers.form import PARENTS, genome
 from benchmarks.designers.shared import read
 from palmette.designer.session import UnreadableError
+from palmette.tasks import load_corpus
 from palmette.testing.scripted import Scripted
 from palmette.testing.scripted_designer import legal
+from palmette.train.executor import Inline
+from palmette.train.loop import run_trial
 
 GLU = "lm(stack(pre(attn(positions='rope')), pre(glu())))"
 BENT = "import torch\nclass Layer(torch.nn.Module\n"
@@ -64,11 +67,16 @@ def test_validity_counts_tries_within_the_same_tokens_and_goes_on(scripted, tmp_
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A first rung that takes a moment."""
+    """A first rung that takes a moment, trained in this process."""
     recipe = arena.first_rung("seedling")
     rung = replace(recipe.rungs[0], tokens=1024, evaluation_tokens=1024, rates=1)
     small = replace(recipe, rungs=(rung,), learning_rates=(1e-2,))
     monkeypatch.setattr(arena, "first_rung", lambda scale: small)
+
+    def trained(spec, weights, progress):
+        return run_trial(spec, load_corpus(), weights)
+
+    monkeypatch.setattr(arena, "Pool", lambda workers, corpus, weights: Inline(trained))
 
 
 @pytest.mark.parametrize("parent", PARENTS)
