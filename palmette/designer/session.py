@@ -4,7 +4,8 @@
     idea = session.ask("researcher", messages, read_idea, Shape("idea", schema))
 
 A reader turns an answer into what was meant, or raises `UnreadableError` with all that is wrong
-with it; the model is then told so and asked again, at most `retries` times. Every attempt is a
+with it; the model is then told so and asked again, at most `retries` times. One that makes the same
+faults again is asked afresh: shown its own words, a small model repeats them. Every attempt is a
 `Thought`, noted as soon as it has ended, whether or not the proposal comes to anything.
 
 No request is larger than the model's context. `prompt_tokens` is what the messages of a step may
@@ -147,13 +148,15 @@ class Session:
             try:
                 meant = read(answer.text)
             except UnreadableError as error:
-                faults = _bounded(error.faults)
+                before, faults = faults, _bounded(error.faults)
                 if answer.cut:
                     faults = (f"the answer was cut after {answer.tokens_out} tokens", *faults)
                 outcome = "refused" if error.refused else "invalid"
                 self.keep(thought, request, outcome=outcome, faults=faults)
                 room = config.context_tokens - _size(messages) - wanted
-                told = _repair(messages, answer.text, faults, room)
+                told = tuple(messages)
+                if faults != before:
+                    told = _repair(messages, answer.text, faults, room)
                 continue
             kept = {"content": content(meant), "origin": origin(meant)}
             self.keep(thought, request, outcome="fine", **kept)

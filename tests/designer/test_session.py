@@ -80,6 +80,15 @@ def test_a_wrong_answer_is_told_with_its_faults_and_asked_again():
     assert [thought.attempt for thought, _ in noted] == [1, 2]
 
 
+def test_whoever_makes_the_same_fault_again_is_asked_afresh():
+    own, endpoint, _ = session(["seven", "seven", "eight", "8"])
+    assert own.ask("researcher", ASKED, number) == 8
+    shown = [request.messages for request in endpoint.requests]
+    assert shown[2] == ASKED
+    assert [len(messages) for messages in shown] == [2, 4, 2, 4]
+    assert shown[3][2] == Message("assistant", "eight")
+
+
 def test_after_the_last_retry_the_step_fails_and_all_thoughts_are_there():
     own, _, noted = session(lambda model, request: "never", retries=2)
     with pytest.raises(StepError, match=r"researcher: no legal answer in 3 attempts: wanted a num"):
