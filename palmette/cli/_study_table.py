@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from palmette.cli._print import PIPE_WIDTH
 from palmette.records import Study
 from palmette.report import Column, concluded, study_columns
 from palmette.search.quoting import inline
@@ -28,15 +27,15 @@ the gains."""
 
 def show_study(console: Console, study: Study) -> None:
     """Prints the arms in as many tables as the width asks for, and what can be concluded."""
-    width = console.width if console.is_terminal else PIPE_WIDTH
-    for columns in packed([column for column in study_columns(study) if column.known], width):
+    known = [column for column in study_columns(study) if column.known]
+    for columns in packed(known, console.width):
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
         for column in columns:
             left = column.name == "arm"
             table.add_column(column.head, justify="left" if left else "right", no_wrap=True)
         for row in zip(*(column.cells for column in columns), strict=True):
             table.add_row(*map(Text, row))
-        console.print(table, width=width, highlight=False)
+        console.print(table, highlight=False)
         console.print()
     told = concluded(study)
     for text in (Text(f"{told.headline}.", style="bold"), *map(Text, told.sentences)):

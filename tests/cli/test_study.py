@@ -40,6 +40,13 @@ def test_no_line_is_wider_than_the_terminal_and_no_cell_is_broken(study, width):
                 assert any(cell in line for line in lines), (column.name, cell)
 
 
+def test_no_cell_is_cut_in_a_pipe(study):
+    out = io.StringIO()
+    show_study(Console(file=out, width=80), study)
+    assert "…" not in out.getvalue()
+    assert all(cell in out.getvalue() for c in study_columns(study) if c.known for cell in c.cells)
+
+
 def test_a_wide_terminal_has_one_table_and_a_narrow_one_repeats_the_names(study):
     columns = study_columns(study)
     assert len(packed(columns, 500)) == 1
