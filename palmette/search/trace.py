@@ -117,6 +117,7 @@ def _step(
 ) -> TraceStep:
     paid = [held.thought for held in kept if held.thought.model is not None]
     thoughts = [held.thought for held in kept if not held.lost]
+    before = [thought for thought in thoughts if thought.role != "analyst"]  # who looks back
     promise = candidate.prediction
     prices = [thought.usd for thought in paid if thought.usd is not None]
     return TraceStep(
@@ -132,8 +133,8 @@ def _step(
         rungs=rungs,
         origin=next((held.origin for held in reversed(thoughts) if held.origin), None),
         models=_once(thought.model for thought in paid),
-        cards=_once(card for thought in thoughts for card in thought.cards),
-        context=_once(genome for thought in thoughts for genome in thought.genomes),
+        cards=_once(card for thought in before for card in thought.cards),
+        context=_once(genome for thought in before for genome in thought.genomes),
         rating=rating(thoughts),
         remarks=tuple(remark for thought in thoughts for remark in _remarks(thought)),
         lesson=next((told for held in thoughts if (told := _lesson(held))), None),

@@ -59,6 +59,7 @@ THOUGHTS = (
     example_thought(
         proposal=1,
         role="analyst",
+        genomes=(DESIGNED.genome,),
         content={"trigger": "short convolutions", "insight": "they pay", "expression": ""},
         origin=None,
     ),
@@ -128,6 +129,7 @@ def test_a_designers_thoughts_are_summed_up(campaign: Campaign) -> None:
     assert step.thoughts == tuple(t for t in THOUGHTS if t.proposal == 1)
     assert step.models == ("a-model", "another")
     assert step.cards == ("delta_rule", "forget_gate_lower_bound", "rope")
+    assert DESIGNED.genome not in step.context
     assert (step.origin, step.rating, step.remarks) == ("knowledge", 4.0, ("sound", "not *new*"))
     assert step.lesson == "short convolutions\nthey pay"
     assert step.tokens_out == 4 * 61
