@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from palmette.cli._commit import commit
 from palmette.cli._designer import PANEL, served
 from palmette.cli._live import Live
+from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._study_table import markdown, show_study
 from palmette.designer.session import Studio
 from palmette.ladder.scales import scale as scale_named
@@ -60,7 +60,6 @@ def study(
     output: Path,
     wanted: Wanted | None,
     seeds: int,
-    memory_limit_bytes: int,
 ) -> None:
     """Grows all arms, or what is left of them; shows the table and writes it into the folder.
 
@@ -77,9 +76,7 @@ def study(
                 shares = sum(arm.knowledge is not None for arm in own) * seeds
                 if models is not None:
                     models = replace(models, budget=models_budget_each(models.budget, shares))
-                _grow(
-                    console, store, ground, own, numbers, each, workers, models, memory_limit_bytes
-                )
+                _grow(console, store, ground, own, numbers, each, workers, models)
     finally:
         _tell(console, plan, storage, own, numbers, each, output)
 
@@ -103,28 +100,18 @@ def _grow(
     each: int,
     workers: int,
     models: Served | None,
-    memory_limit_bytes: int,
 ) -> None:
-    directory = ground.corpus.directory if ground.corpus else None
     shared: list[Pool] = []
-
-    def pool(stored: Campaign) -> Pool:
-        return Pool(
-            workers,
-            directory,
-            memory_limit_bytes=memory_limit_bytes,
-            commit=commit(),
-            strangers=stored.strangers(),
-            weights=stored.weights_directory,
-        )
 
     def executor(stored: Campaign) -> AbstractContextManager[Pool]:
         # Code of others is kept to its own campaign; all others share one server.
         designer = stored.config.designer
         if stored.strangers() or (designer and designer.allow_code):
-            return pool(stored)
+            return pool_of(stored, workers, ground.corpus, GROWING_BYTES)
         if not shared:
-            shared.append(kept.enter_context(pool(stored)))
+            shared.append(
+                kept.enter_context(pool_of(stored, workers, ground.corpus, GROWING_BYTES))
+            )
         return nullcontext(shared[0])
 
     def studio(stored: Campaign) -> Studio:

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from palmette.cli._commit import commit
 from palmette.cli._options import ArgumentsOption, FormatOption, StorageOption
+from palmette.cli._pool import pool_of
 from palmette.cli._print import show_rows
 from palmette.cli._resolve import resolve
 from palmette.errors import UserError
@@ -21,8 +21,7 @@ from palmette.search.grow import Update
 from palmette.search.grow import grow as run
 from palmette.search.misfits import misfits
 from palmette.search.start import Plan, open_comparison, prepare
-from palmette.store import Campaign, Store
-from palmette.train.pool import Pool
+from palmette.store import Store
 from palmette.train.process import processors
 
 
@@ -73,10 +72,9 @@ def compare(
         with stored.lease("compare") as lease:
             stored.requeue_running()
             comparison = Comparison(Book(stored, ground.setting))
-            directory = ground.corpus.directory if ground.corpus else None
             total = len(named) * (ladder.rungs[0].rates + seeds)
             try:
-                with _bar(console) as bar, _pool(stored, count, directory) as pool:
+                with _bar(console) as bar, pool_of(stored, count, ground.corpus) as pool:
                     task = bar.add_task("comparing", total=total)
 
                     def update(news: Update) -> None:
@@ -97,17 +95,6 @@ def compare(
         console.print(f"failed: {reason}", style="red", highlight=False)
     if len(rows) < len(named):
         raise typer.Exit(1)
-
-
-def _pool(campaign: Campaign, workers: int, corpus: Path | None) -> Pool:
-    """The workers; behind walls if a user's file takes part."""
-    return Pool(
-        workers,
-        corpus,
-        commit=commit(),
-        strangers=campaign.strangers(),
-        weights=campaign.weights_directory,
-    )
 
 
 def _bar(console: Console) -> Progress:

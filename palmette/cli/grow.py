@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from palmette.cli._commit import commit
 from palmette.cli._designer import (
     AnswerOption,
     BudgetOption,
@@ -33,6 +32,7 @@ from palmette.cli._designer import (
 )
 from palmette.cli._live import Live
 from palmette.cli._options import ArgumentsOption, CampaignOption, StorageOption
+from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._resolve import resolve
 from palmette.cli._study import SeedsOption, StudyOption, study
 from palmette.errors import UserError
@@ -46,10 +46,7 @@ from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.search.winner import export_best
 from palmette.store import Store
 from palmette.tasks import Corpus
-from palmette.train.pool import Pool
 from palmette.train.process import processors
-
-MEMORY_LIMIT = 1 << 30  # bytes of one worker
 
 
 def grow(
@@ -144,7 +141,6 @@ def grow(
             output,
             wanted,
             llm_study_seeds,
-            MEMORY_LIMIT,
         )
         return
     if llm_study_seeds > 1:
@@ -179,17 +175,9 @@ def grow_campaign(
             stored.requeue_running()
             studio = models.studio(stored) if models else None
             scheduler = schedule(stored, ground, amount, workers, studio)
-            directory = ground.corpus.directory if ground.corpus else None
             try:
                 with (
-                    Pool(
-                        workers,
-                        directory,
-                        memory_limit_bytes=MEMORY_LIMIT,
-                        commit=commit(),
-                        strangers=stored.strangers(),
-                        weights=stored.weights_directory,
-                    ) as pool,
+                    pool_of(stored, workers, ground.corpus, GROWING_BYTES) as pool,
                     Live(console, scheduler) as live,
                 ):
                     run(scheduler, pool, lease.beat, live.update)

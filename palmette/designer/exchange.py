@@ -184,7 +184,7 @@ class Exchange:
                     if call.ended.is_set() or time.monotonic() > until:
                         raise ExchangeError("timeout")
             call.end(bytes(brought))
-        except Exception as error:
+        except Exception as error:  # whatever it is, somebody waits to be told
             call.end(error=self._failed(error, len(brought)))
         finally:
             with self._lock:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from palmette.designer.endpoint import (
@@ -220,10 +220,6 @@ class Session:
     def _priced(self, tokens_in: int, tokens_out: int) -> dict[str, object]:
         usd = self.studio.ledger.usd(self.model, tokens_in, tokens_out)
         return {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": usd}
-
-    def with_model(self, model: str) -> Session:
-        """The same session with another model, from here on."""
-        return replace(self, model=model)
 
 
 def answer_tokens(config: DesignerConfig) -> int:

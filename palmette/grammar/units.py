@@ -22,7 +22,6 @@ from typing import Any, TypeAlias
 from palmette.errors import Fault, GenomeError
 from palmette.grammar.canonical import canonical
 from palmette.grammar.change import child_specs, replaced, size_of
-from palmette.grammar.json_gbnf import json_gbnf
 from palmette.grammar.language import Language
 from palmette.grammar.node import Node, fields_of, held_by
 from palmette.grammar.reading import DEEPEST
@@ -191,11 +190,6 @@ def unit_schema(partial: Partial, language: Language, every: bool = False) -> di
         one = {"type": "object", "properties": {"node": {"const": cls.name}, **fields}}
         objects.append(one | {"required": ["node", *needed], "additionalProperties": False})
     return {"anyOf": objects}
-
-
-def unit_gbnf(partial: Partial, language: Language) -> str:
-    """A GBNF grammar of the JSON text of the units that the first open place takes."""
-    return json_gbnf(unit_schema(partial, language))
 
 
 def _counts(

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
-from palmette.grammar.node import Node, effects, fields_of
-from palmette.grammar.sample import complete, sample
+from palmette.grammar.node import effects, fields_of
+from palmette.grammar.sample import sample
 from palmette.grammar.syntax import unparse
 from palmette.grammar.types import NO_EFFECTS, Child, Effect, Effects, Knob, Sort, Value
 from palmette.model.build import build_at, instantiate
@@ -32,9 +32,10 @@ from palmette.model.export import source
 from palmette.ops._base import Place, Primitive
 from palmette.ops._segments import unreached
 from palmette.ops._stream import State, advance
+from palmette.testing._around import model_around, operator_around
+from palmette.testing._futures import FUTURES, VOCABULARY
 
 WIDTHS = (7, 12, 25)
-VOCABULARY = 19
 CONTEXT = 100
 
 
@@ -62,7 +63,7 @@ class PrimitiveKit:
         """
         rng = random.Random(self.primitive.name)
         for _ in range(self.samples):
-            yield _operator_around(self._node(rng, required, {}), self.language, rng, required)
+            yield self._operator(self._node(rng, required, {}), rng, required)
 
     def each_choice(self) -> Iterator[Primitive]:
         """One node for every choice of every knob, the other knobs at their absent value."""
@@ -72,7 +73,7 @@ class PrimitiveKit:
                 for choice in spec.choices:
                     knobs = {n: s.absent for n, s in self._knobs().items() if s.absent is not None}
                     node = self._node(rng, NO_EFFECTS, knobs | {name: choice})
-                    yield _operator_around(node, self.language, rng, NO_EFFECTS)
+                    yield self._operator(node, rng, NO_EFFECTS)
 
     def build(self, node: Primitive, place: Place) -> nn.Module:
         """The node's module, always from the same seed; torch's generator is left as it was."""
@@ -107,6 +108,14 @@ class PrimitiveKit:
         if self.primitive.sort is Sort.MODEL:
             return torch.randint(place.vocabulary, (rows, length), generator=generator)
         return torch.randn(rows, length, place.width, generator=generator)
+
+    def _operator(self, node: Primitive, rng: random.Random, required: Effects) -> Primitive:
+        """The node in the smallest operator that can hold it."""
+        made = operator_around(node, self.language, rng, required)
+        if made is None:
+            sort = node.sort.value
+            raise ContractError(f"nothing in the language makes an operator of a {sort}")
+        return made
 
     def _knobs(self) -> dict[str, Knob]:
         specs = fields_of(self.primitive).items()
@@ -168,7 +177,7 @@ def causal(kit: PrimitiveKit) -> None:
         x = kit.inputs(place, 63)
         before = kit.outputs(model, x)
         for cut in (1, 31, 62):
-            for kind, change in _FUTURES.items():
+            for kind, change in FUTURES.items():
                 future = x.clone()
                 future[:, cut:] = change(x[:, cut:])
                 change_seen = (kit.outputs(model, future) - before)[:, :cut].abs().max()
@@ -326,7 +335,7 @@ def _decoding_gap(kit: PrimitiveKit, model: nn.Module, x: Tensor, node: Primitiv
 def exported(kit: PrimitiveKit) -> None:
     """The exported file needs torch alone and computes the same, with the same weights."""
     for node in kit.genomes():
-        genome = Genome(_model_around(node, kit.language))
+        genome = Genome(model_around(node, kit.language))
         place = kit.place(12)
         model = build_at(genome, place, seed=0)
         text = source(genome, place, "weights.pt")
@@ -369,72 +378,6 @@ def _advanced(model: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]
     if not x.is_floating_point():
         return model.step(x, state)  # type: ignore[operator, no-any-return]
     return advance(model, x, state, _ids(x))
-
-
-def _noise(x: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(7)
-    if x.is_floating_point():
-        return torch.randn(x.shape, generator=generator)
-    return torch.randint(VOCABULARY, x.shape, generator=generator)
-
-
-def _sign(x: Tensor) -> Tensor:
-    return -x if x.is_floating_point() else VOCABULARY - 1 - x
-
-
-def _scale(x: Tensor) -> Tensor:
-    return 10 * x if x.is_floating_point() else torch.zeros_like(x)
-
-
-_FUTURES: dict[str, Callable[[Tensor], Tensor]] = {
-    "noise": _noise,
-    "sign": _sign,
-    "scale": _scale,
-}
-
-
-def _operator_around(
-    node: Primitive, language: Language, rng: random.Random, required: Effects
-) -> Primitive:
-    """The node itself if it maps [b t d], else that with the fewest classes around it that does."""
-    ways: list[list[tuple[type[Node], str]]] = [[]]  # upwards: classes, and the field that holds
-    while ways:
-        way = ways.pop(0)
-        sort = way[-1][0].sort if way else node.sort
-        if not sort.is_term:
-            break
-        ways += [
-            [*way, (cls, name)]
-            for cls in language.nodes
-            if cls not in [passed for passed, _ in way]
-            for name, spec in fields_of(cls).items()
-            if isinstance(spec, Child) and spec.sort.accepts(sort)
-        ]
-    else:
-        raise ContractError(f"nothing in the language makes an operator of a {node.sort.value}")
-    for cls, name in way:
-        made = complete(language, cls, rng, required, 12, (name, node))
-        assert isinstance(made, Primitive), f"{cls.name} can be completed"
-        node = made
-    return node
-
-
-def _model_around(node: Primitive, language: Language) -> Primitive:
-    """The node in the smallest model that can hold it."""
-    wrapped = node
-    if wrapped.sort is Sort.OPERATOR:
-        wrapped = _made(language, "pre", wrapped)
-    if wrapped.sort is Sort.MODEL:
-        return wrapped
-    return _made(language, "lm" if Effect.CAUSAL in effects(node) else "seq2seq", wrapped)
-
-
-def _made(language: Language, name: str, kid: Primitive) -> Primitive:
-    cls = language.get(name)
-    (field,) = [name for name, spec in fields_of(cls).items() if isinstance(spec, Child)]
-    made = cls(**{field: kid})
-    assert isinstance(made, Primitive), f"{name} has a torch half"
-    return made
 
 
 def _imported(statement: ast.stmt) -> list[str]:

@@ -1,11 +1,10 @@
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palmette.designer.endpoint import Answer, CallError, Message, Shape, tokens
+from palmette.designer.endpoint import Answer, CallError, Message, Shape
 from palmette.designer.money import Ledger, ModelBudget
 from palmette.designer.prices import Price
 from palmette.designer.session import (
@@ -205,12 +204,3 @@ def test_checks_and_lacks_are_noted():
         ("check", "failed", ("no vectors",)),
     ]
     assert all(prompt is None for _, prompt in noted)
-
-
-def test_another_model_goes_on_with_the_same_thoughts():
-    own, _, _ = session(["7"])
-    other = own.with_model("other")
-    assert other.model == "other"
-    assert other.thoughts is own.thoughts
-    assert replace(other, model="scripted") == own
-    assert tokens("abc") == 1

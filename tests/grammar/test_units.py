@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from palmette.errors import GenomeError
 from palmette.grammar import Effect, Language, Node, Sort, canonical, check, children, node, unparse
+from palmette.grammar.json_gbnf import json_gbnf
 from palmette.grammar.units import (
     Partial,
     begun,
@@ -21,7 +22,6 @@ from palmette.grammar.units import (
     opened,
     room,
     shown,
-    unit_gbnf,
     unit_schema,
 )
 
@@ -152,7 +152,7 @@ def test_the_schema_and_the_grammar_hold_the_same_units() -> None:
     partial = filled({"node": "seq", "parts": 2}, most=9)
     schema, rng = unit_schema(partial, TOY), random.Random(0)
     jsonschema.Draft202012Validator.check_schema(schema)
-    pattern = regular(unit_gbnf(partial, TOY))
+    pattern = regular(json_gbnf(schema))
     for _ in range(100):
         unit = drawn(schema, rng)
         (needed,) = (
