@@ -89,7 +89,7 @@ def test_without_a_key_a_server_or_a_model_it_is_one_sentence(palmette, tmp_path
 @pytest.fixture
 def made_up_trials(monkeypatch):
     """Nothing is trained, so there is nothing to export."""
-    monkeypatch.setattr("palmette.cli.grow.Pool", lambda *arguments, **options: Inline(made_up))
+    monkeypatch.setattr("palmette.cli._pool.Pool", lambda *arguments, **options: Inline(made_up))
     monkeypatch.setattr("palmette.cli.grow.export_best", lambda *arguments: [])
 
 
