@@ -10,6 +10,7 @@ from palmette.grammar.genome import Genome
 from palmette.model.fit import fit
 from palmette.model.parse import parse
 from palmette.ops._base import Call, Place, Primitive
+from palmette.ops.forms import KERNELS, adopt
 
 GENERATOR = threading.RLock()
 """Held by whoever seeds torch's global generator for a while: models are built in threads, too."""
@@ -21,12 +22,17 @@ def build(
     vocab_size: int = 256,
     context: int = 256,
     seed: int | None = None,
+    kernel: str = "torch",
 ) -> nn.Module:
     """A model with about `params` trainable scalars, ids [b t] -> logits [b t vocab_size].
 
     `context` is the longest length in tokens that learned positions will meet. The same `seed`
     gives the same bits and leaves torch's global generator alone; None draws from that generator.
-    Where no size is within 2 % of `params` the nearest is built: see `fit`.
+    Where no size is within 2 % of `params` the nearest is built: see `fit`. With `kernel` 'native'
+    its modules compute with native kernels where they have them (`ops.forms`); its parameters are
+    the same.
+
+    Raises `NativeError` if this machine has no native kernels.
 
     >>> import torch
     >>> model = build("stack(pre(glu()))", params=42_000, seed=0)
@@ -34,11 +40,14 @@ def build(
     torch.Size([2, 63, 256])
     """
     genome = parse(genome) if isinstance(genome, str) else genome
-    return build_at(genome, fit(genome, params, vocab_size, context).place, seed)
+    place = fit(genome, params, vocab_size, context).place
+    return build_at(genome, place, seed, kernel)
 
 
-def build_at(genome: Genome, place: Place, seed: int | None = None) -> nn.Module:
-    """The model at sizes that are already known; `seed` as in `build`.
+def build_at(
+    genome: Genome, place: Place, seed: int | None = None, kernel: str = "torch"
+) -> nn.Module:
+    """The model at sizes that are already known; `seed` and `kernel` as in `build`.
 
     Vectors (norm scales, biases, decay rates) carry `no_decay = True`: pulling them to zero would
     not simplify the function, so weight decay is for matrices alone.
@@ -60,7 +69,8 @@ def build_at(genome: Genome, place: Place, seed: int | None = None) -> nn.Module
     for parameter in model.parameters():
         if parameter.ndim < 2:
             parameter.no_decay = True  # type: ignore[attr-defined]
-    return model
+    assert kernel in KERNELS, f"kernel is one of {KERNELS}, not {kernel!r}"
+    return adopt(model) if kernel == "native" else model
 
 
 def instantiate(given: Any) -> Any:

@@ -112,6 +112,8 @@ class Energy(Primitive):
 class EnergyModel(nn.Module):
     """Improves drafts of the next token's logits by steps down an energy."""
 
+    second_order = True  # its loss holds derivatives of its trunk, which is differentiated again
+
     def __init__(
         self,
         *,
