@@ -38,7 +38,7 @@ def adopt(model: nn.Module) -> nn.Module:
     for module in list(_first_order(model)):
         form = _by_class().get(type(module))
         if form is not None and form.suits(module):
-            module.__class__ = form
+            module.__class__ = form  # type: ignore[assignment]
     return model
 
 
