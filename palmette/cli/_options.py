@@ -35,6 +35,14 @@ ArgumentsOption = Annotated[
         help="An argument of your class' constructor (repeatable).",
     ),
 ]
+KernelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kernel",
+        help="How models compute: native (kernels built here) or torch; if not given, as the "
+        "campaign began, or else native where a C++ compiler is there.",
+    ),
+]
 ParametersOption = Annotated[
     int,
     typer.Option("--params", min=1, max=10**12, help="The size: all trainable parameters."),

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from palmette.cli._options import ArgumentsOption, FormatOption, StorageOption
+from palmette.cli._options import ArgumentsOption, FormatOption, KernelOption, StorageOption
 from palmette.cli._pool import pool_of
 from palmette.cli._print import show_rows
 from palmette.cli._resolve import resolve
@@ -40,6 +40,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="From which all seeds are drawn.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at once.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="A text file or folder.")] = None,
+    kernel: KernelOption = None,
     storage: StorageOption = "sqlite:///palmette.db",
     arg: ArgumentsOption = None,
     form: FormatOption = "table",
@@ -60,7 +61,15 @@ def compare(
         )
     ladder = duel(recipe, rung - 1, seeds)
     name = comparison_name([one.genome.hash for one in named], ladder)
-    plan = Plan(name=name, root=named[0].genome, scale=scale, suite=suite, seed=seed, corpus=corpus)
+    plan = Plan(
+        name=name,
+        root=named[0].genome,
+        scale=scale,
+        suite=suite,
+        seed=seed,
+        corpus=corpus,
+        kernel=kernel,
+    )
     ground = prepare(plan, ladder)
     count = workers or len(processors())
     console = Console(stderr=True)
@@ -71,7 +80,7 @@ def compare(
         stored = open_comparison(store, ground, [(one.genome, one.name) for one in named])
         with stored.lease("compare") as lease:
             stored.requeue_running()
-            comparison = Comparison(Book(stored, ground.setting))
+            comparison = Comparison(Book(stored, ground.setting_of(stored.config)))
             total = len(named) * (ladder.rungs[0].rates + seeds)
             try:
                 with _bar(console) as bar, pool_of(stored, count, ground.corpus) as pool:

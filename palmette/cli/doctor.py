@@ -18,6 +18,7 @@ from palmette.cli._options import STORAGE, FormatOption, StorageOption
 from palmette.cli._print import show_rows, size
 from palmette.designer.connect import served
 from palmette.errors import CorpusError, StorageError, UserError
+from palmette.ops.kernels.native.library import described, folder, unavailable
 from palmette.records import DoctorRow
 from palmette.store import Store
 from palmette.tasks import load_corpus
@@ -54,8 +55,10 @@ def _torch() -> DoctorRow:
 
 def _kernels() -> list[DoctorRow]:
     return [
-        _fine("kernels: torch", "the form that every trial uses"),
-        _missing("kernels: native", "not built in this version"),
+        _fine("kernels: torch", "every model has this form"),
+        _missing("kernels: native", f"{reason}; trials take torch's")
+        if (reason := unavailable())
+        else _fine("kernels: native", f"{described()}; kept in {folder()}"),
     ]
 
 

@@ -31,7 +31,7 @@ from palmette.cli._designer import (
     wanted_models,
 )
 from palmette.cli._live import Live
-from palmette.cli._options import ArgumentsOption, CampaignOption, StorageOption
+from palmette.cli._options import ArgumentsOption, CampaignOption, KernelOption, StorageOption
 from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._resolve import resolve
 from palmette.cli._study import SeedsOption, StudyOption, study
@@ -74,6 +74,7 @@ def grow(
     corpus: Annotated[
         Path | None, typer.Option(help="A text file or folder; the standard library if not given.")
     ] = None,
+    kernel: KernelOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where report.html, best.py and best.pt go.")
     ] = Path("grown"),
@@ -126,6 +127,7 @@ def grow(
         mix=mix,
         seed=seed,
         corpus=corpus,
+        kernel=kernel,
     )
     count = workers or len(processors())
     _check_output(output)

@@ -66,6 +66,7 @@ class CampaignConfig(Record):
     seed: int
     proposers: tuple[str, ...]
     numerics: int
+    kernel: str = "torch"  # the form that its trials' models compute with
     kind: Literal["grow", "compare"] = "grow"
     mix: Literal["turns", "bandit"] = "turns"  # how several proposers share the proposals
     designer: DesignerConfig | None = None  # of the language models among the proposers

@@ -55,6 +55,7 @@ def create_campaign(
     mix: str = "turns",
     seed: int = 0,
     corpus: str | Path | None = None,
+    kernel: str | None = None,
     models: Sequence[str] = (),
     model_budget: str | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -67,6 +68,9 @@ def create_campaign(
     another configuration, or if it exists and `load_if_exists` is False; `UserError` for names
     that are not there. `root` is a genome, its text, a name of the atlas, or a layer of yours
     (`FILE.py`), which runs in a locked-down process alone.
+
+    `kernel` is how models compute, 'native' or 'torch'; if None, as the campaign began, or native
+    where this machine has a C++ compiler.
 
     Proposers that ask language models, such as `llm`, take `models`, names that the server at
     OPENAI_BASE_URL knows (the only one it has, if there is no name), a `model_budget` such as
@@ -94,6 +98,7 @@ def create_campaign(
         seed=seed,
         corpus=Path(corpus) if corpus is not None else None,
         mix=mix,
+        kernel=kernel,
     )
     with ExitStack() as opened:
         served = None

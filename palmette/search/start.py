@@ -20,6 +20,8 @@ from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.model import atlas, parse
 from palmette.ops import language
+from palmette.ops.forms import KERNELS
+from palmette.ops.kernels.native.library import unavailable
 from palmette.records import CampaignConfig, DesignerConfig, Role
 from palmette.search.book import Book
 from palmette.search.budget import Budget
@@ -42,6 +44,8 @@ class Plan:
 
     `root` is a genome with its atlas name, if it has one. `suite` of None is the scale's own. `mix`
     says how several proposers share the proposals, `designer` how language models among them work.
+    `kernel` of None is what the campaign has, if it is there, or else native where this machine can
+    build it and torch where not.
     """
 
     name: str = "main"
@@ -54,23 +58,38 @@ class Plan:
     corpus: Path | None = None
     mix: str = "turns"
     designer: DesignerConfig | None = None
+    kernel: str | None = None
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A plan made concrete: everything about it that does not depend on a store."""
+    """A plan made concrete: everything about it that does not depend on a store.
+
+    `any_kernel` says that a campaign that is there may go on with the kernel that it has.
+    """
 
     config: CampaignConfig
     scale: Scale
     corpus: Corpus | None
     root: Genome
     language: Language
+    any_kernel: bool = True
 
     @property
     def setting(self) -> Setting:
-        """What the trials share."""
-        config = self.config
-        return Setting(self.scale, config.suite, config.suite_digest, config.seed, config.numerics)
+        """What the trials of a new campaign share."""
+        return self.setting_of(self.config)
+
+    def setting_of(self, config: CampaignConfig) -> Setting:
+        """What the trials of a campaign share."""
+        return Setting(
+            scale=self.scale,
+            suite=config.suite,
+            suite_digest=config.suite_digest,
+            seed=config.seed,
+            numerics=config.numerics,
+            kernel=config.kernel,
+        )
 
     @property
     def context(self) -> int:
@@ -116,10 +135,37 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
             kind="compare" if ladder else "grow",
             mix=plan.mix,
             designer=plan.designer,
+            kernel=plan.kernel or default_kernel(),
         )
     except ValidationError as error:
         raise UserError(f"a campaign cannot be made: {faults_of(error)}") from error
-    return Ground(config, recipe, corpus, root, language())
+    return Ground(config, recipe, corpus, root, language(), any_kernel=plan.kernel is None)
+
+
+def default_kernel() -> str:
+    """'native' where this machine can build native kernels, 'torch' where not."""
+    return "torch" if unavailable() else "native"
+
+
+def created(store: Store, ground: Ground, load_if_exists: bool = True) -> Campaign:
+    """The campaign in a store, made if it is new, without its candidates.
+
+    Raises `UserError` if its kernel is none of this version's, or cannot be built here;
+    `StorageError` as `Store.create_campaign` does.
+    """
+    config = ground.config
+    if ground.any_kernel and config.name in store.campaigns():
+        kernel = store.campaign(config.name).config.kernel
+        config = config.model_copy(update={"kernel": kernel})
+    if config.kernel not in KERNELS:
+        raise UserError(f"there is no kernel {config.kernel!r}; there are: {', '.join(KERNELS)}")
+    if config.kernel != "torch" and (reason := unavailable()):
+        raise UserError(
+            f"the trials of campaign {config.name!r} compute with {config.kernel} kernels, and "
+            f"those are not to be had here: {reason}; or take another --campaign name with "
+            "--kernel torch, for numbers of different kernels are not compared"
+        )
+    return store.create_campaign(config, load_if_exists=load_if_exists)
 
 
 def faults_of(error: ValidationError) -> str:
@@ -150,7 +196,7 @@ def open_campaign(store: Store, ground: Ground, load_if_exists: bool = True) -> 
 
     Raises `StorageError` if the name is taken by a campaign with another configuration.
     """
-    campaign = store.create_campaign(ground.config, load_if_exists=load_if_exists)
+    campaign = created(store, ground, load_if_exists)
     remember(campaign, [ground.root])
     present = {(c.genome, c.replica) for c in campaign.candidates()}
     screen = screen_for(ground)
@@ -168,7 +214,7 @@ def open_comparison(
     """The campaign that holds a comparison's trials, with its genomes in the order given."""
     for genome, _ in genomes:
         require_honest(genome, suite(ground.config.suite))
-    campaign = store.create_campaign(ground.config)
+    campaign = created(store, ground)
     remember(campaign, [genome for genome, _ in genomes])
     reference = genomes[0][0]
     screen = Screen(ground.scale, VOCABULARY, ground.context, [reference])
@@ -222,7 +268,7 @@ def schedule(
     made = [proposers[name].make(studio) for name in campaign.config.proposers]
     campaign.set_budget(str(budget))
     return Scheduler(
-        book=Book(campaign, ground.setting),
+        book=Book(campaign, ground.setting_of(campaign.config)),
         screen=screen_for(ground),
         proposers=made,
         budget=budget,
