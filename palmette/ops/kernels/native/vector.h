@@ -24,7 +24,8 @@ INLINE vec load(const float *p) {
     return x;
 }
 INLINE void store(float *p, vec x) { memcpy(p, &x, sizeof x); }
-INLINE vec fill(float x) { return vec{} + x; }
+// x - 0 is x for every x, so nothing is computed; 0 + x would be an addition (0 for -0).
+INLINE vec fill(float x) { return x - vec{}; }
 
 // The first n lanes, zeros after them.
 INLINE vec load_part(const float *p, int n) {
