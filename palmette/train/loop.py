@@ -27,19 +27,18 @@ from torch import Tensor, nn
 import palmette
 from palmette.errors import PalmetteError, TrialError
 from palmette.model import build_at, cost, fit
+from palmette.ops.forms import KERNELS
 from palmette.records import CurvePoint, TrialResult, TrialSpec
 from palmette.tasks import IGNORE, VOCABULARY, Split, Streams, Suite, SuiteBatch, suite
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
 from palmette.train.machine import machine, peak_bytes
+from palmette.train.optimizer import make_optimizer
 from palmette.train.seeding import NUMERICS, data_generator, halting_generator, weights_seed
 from palmette.train.segments import losses
 from palmette.train.sight import require_honest
 
-BETAS = (0.9, 0.95)
-WEIGHT_DECAY = 0.1
-CLIP_NORM = 1.0
 WARM_UP = 0.1  # share of the steps
 FLOOR = 0.1  # of the peak learning rate, reached at the last step
 CURVE_POINTS = 32
@@ -73,7 +72,7 @@ def run_trial(
             )
         require_honest(genome, mixture)
         sized = fit(genome, spec.parameters, VOCABULARY, mixture.context(spec.length))
-        model = build_at(genome, sized.place, weights_seed(spec))
+        model = build_at(genome, sized.place, weights_seed(spec), spec.kernel)
         clock.lap("build")
 
         curve = train(model, spec, mixture, corpus, clock, on_progress)
@@ -112,7 +111,7 @@ def run_trial(
             phases=clock.phases(),
             peak_bytes=peak_bytes(),
             weights=weights.name if weights is not None else None,
-            machine=machine(),
+            machine=machine(spec.kernel),
             commit=commit,
         )
 
@@ -128,7 +127,7 @@ def train(
     """Trains `model` in place and returns the training curve. Raises `TrialError` on divergence."""
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = make_optimizer(parameters)
+    optimizer = make_optimizer(parameters, spec.kernel)
     steps = step_count(spec)
     reports = report_steps(steps)
     curve: list[CurvePoint] = []
@@ -139,9 +138,6 @@ def train(
     for step, (inputs, targets, weights) in enumerate(batches(spec, mixture, corpus, steps)):
         clock.lap("data")
         rate = spec.learning_rate * schedule(step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-
         for loss in losses(model, inputs, targets, weights, explorer):
             # On a CPU, reading the loss waits for nothing and costs a microsecond.
             value = loss.item()
@@ -152,9 +148,7 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             clock.lap("backward")
 
-            nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.step(rate)
             clock.lap("optimizer")
 
             total += value
@@ -189,18 +183,6 @@ def batches(
         for batch in drawn:
             inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
             yield inputs, targets, sequence_weights(batch)
-
-
-def make_optimizer(parameters: list[nn.Parameter]) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on matrices, save those that carry `no_decay = True`."""
-    decayed = [p for p in parameters if p.ndim >= 2 and not getattr(p, "no_decay", False)]
-    chosen = {id(p) for p in decayed}
-    spared = [p for p in parameters if id(p) not in chosen]
-    groups = [
-        {"params": decayed, "weight_decay": WEIGHT_DECAY},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], betas=BETAS, fused=True)
 
 
 def schedule(step: int, steps: int) -> float:
@@ -255,9 +237,18 @@ def one_thread() -> Iterator[None]:
 
 def _check(spec: TrialSpec) -> None:
     """Refuses what this version does not run, all of it at once."""
-    runs = {"device": "cpu", "dtype": "float32", "kernel": "torch", "numerics": NUMERICS}
+    runs: dict[str, tuple[object, ...]] = {
+        "device": ("cpu",),
+        "dtype": ("float32",),
+        "kernel": KERNELS,
+        "numerics": (NUMERICS,),
+    }
     given = spec.model_dump(include=set(runs))
-    faults = [f"{k} {given[k]!r} (it runs {v!r})" for k, v in runs.items() if given[k] != v]
+    faults = [
+        f"{name} {given[name]!r} (it runs {' or '.join(map(repr, known))})"
+        for name, known in runs.items()
+        if given[name] not in known
+    ]
     if faults:
         raise PalmetteError("this version cannot run the trial's " + ", ".join(faults))
 

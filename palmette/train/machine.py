@@ -1,4 +1,4 @@
-"""What a trial's record says of the machine that it ran on. Imports no torch."""
+"""What a trial's record says of the machine that it ran on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from pathlib import Path
 
 
 @cache
-def machine() -> str:
-    """One short line: processor, operating system, torch."""
-    return f"{_processor()}, {platform.system()}, torch {version('torch')}"
+def machine(kernel: str = "torch") -> str:
+    """One short line: processor, operating system, torch; what native kernels were built with.
+
+    Raises `NativeError` where there are none and `kernel` asks for them.
+    """
+    line = f"{_processor()}, {platform.system()}, torch {version('torch')}"
+    if kernel == "native":
+        # Imports torch, which those who only schedule trials never do.
+        from palmette.ops.kernels.native.library import described
+
+        line += f", kernels: {described()}"
+    return line
 
 
 def _processor() -> str:

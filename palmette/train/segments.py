@@ -33,6 +33,9 @@ def losses(
     going_on = torch.ones_like(weights)  # [b] 1, or 0 for sequences that have halted
     least: Tensor | None = None
     for number, segment in enumerate(_segments(model, inputs), start=1):
+        if segment.halt is None and not segment.drafts:
+            yield weighted_loss(segment.logits, targets, weights)
+            continue
         answers = (*segment.drafts, segment.logits)
         weighed = [weighted_loss(logits, targets, weights * going_on) for logits in answers]
         loss = torch.stack(weighed).mean()

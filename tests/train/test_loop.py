@@ -11,12 +11,14 @@ from tiny import Sentences, numbers, tiny_spec
 from torch import nn
 
 from palmette.errors import PalmetteError, TrialError
+from palmette.ops import forms
+from palmette.ops.kernels.native.library import described, unavailable
 from palmette.tasks import suite
 from palmette.train.clock import Clock
+from palmette.train.executor import attempt
 from palmette.train.loop import (
     DRAWN_AHEAD,
     batches,
-    make_optimizer,
     report_steps,
     run_trial,
     schedule,
@@ -25,6 +27,8 @@ from palmette.train.loop import (
 )
 from palmette.train.seeding import data_generator
 from palmette.train.segments import weighted_loss
+
+needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
 def test_a_tiny_genome_learns(sentences):
@@ -117,26 +121,42 @@ def test_a_huge_learning_rate_is_a_failure_and_never_a_result(sentences):
 
 def test_what_this_version_does_not_run_is_refused(sentences):
     with pytest.raises(PalmetteError) as caught:
-        run_trial(tiny_spec(device="cuda", kernel="native", numerics=0), sentences)
+        run_trial(tiny_spec(device="cuda", kernel="fast", numerics=0), sentences)
     assert str(caught.value).startswith(
         "this version cannot run the trial's device 'cuda' (it runs 'cpu'), "
-        "kernel 'native' (it runs 'torch'), numerics 0"
+        "kernel 'fast' (it runs 'torch' or 'native'), numerics 0"
+    )
+
+
+@needs_native
+def test_a_native_trial_says_what_its_kernels_are_made_with(sentences):
+    spec = tiny_spec(kernel="native")
+    result, torch_form = run_trial(spec, sentences), run_trial(tiny_spec(), sentences)
+    assert result.kernel == "native"
+    assert result.machine == f"{torch_form.machine}, kernels: {described()}"
+    assert numbers(run_trial(spec, sentences)) == numbers(result)
+    # Twelve steps apart by rounding alone.
+    for ours, theirs in zip(result.curve, torch_form.curve, strict=True):
+        assert ours.loss_nats == pytest.approx(theirs.loss_nats, rel=1e-3)
+
+
+def test_a_trial_whose_kernels_cannot_be_built_has_failed(sentences, monkeypatch):
+    monkeypatch.setattr(forms, "unavailable", lambda: "there is no C++ compiler")
+    ended = attempt(
+        lambda spec, weights, tell: run_trial(spec, sentences, weights, tell),
+        tiny_spec(kernel="native"),
+        None,
+        lambda point: None,
+    )
+    assert ended.outcome == "failed"
+    assert ended.reason == (
+        "NativeError: native kernels are not to be had here: there is no C++ compiler"
     )
 
 
 def test_an_expression_that_is_another_genome_is_refused(sentences):
     with pytest.raises(PalmetteError, match="but the spec says 00000000"):
         run_trial(tiny_spec(genome="0" * 64), sentences)
-
-
-def test_weight_decay_is_for_matrices_alone():
-    matrix, vector, spared = (nn.Parameter(torch.ones(shape)) for shape in [(2, 3), (3,), (3, 2)])
-    spared.no_decay = True
-    decayed, rest = make_optimizer([matrix, vector, spared]).param_groups
-    assert decayed["weight_decay"] == 0.1
-    assert [p.shape for p in decayed["params"]] == [(2, 3)]
-    assert rest["weight_decay"] == 0
-    assert [p.shape for p in rest["params"]] == [(3,), (3, 2)]
 
 
 def test_the_schedule_warms_up_and_falls_to_a_tenth():
