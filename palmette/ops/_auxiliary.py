@@ -11,12 +11,22 @@ class _Attach(torch.autograd.Function):
     """The identity in y; backward hands the loss a gradient of one (as DeepSeek-MoE does it)."""
 
     @staticmethod
-    def forward(context: Any, y: Tensor, loss: Tensor) -> Tensor:
+    def forward(y: Tensor, loss: Tensor) -> Tensor:
         return y.view_as(y)
 
     @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        context.shape = inputs[1].shape
+
+    @staticmethod
     def backward(context: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
-        return slope, slope.new_ones(())
+        return slope, slope.new_ones(context.shape)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, int | None], y: Tensor, loss: Tensor
+    ) -> tuple[Tensor, int | None]:
+        return _Attach.apply(y, loss), in_dims[0]  # type: ignore[no-untyped-call]
 
 
 def attach(y: Float[Tensor, "..."], loss: Float[Tensor, ""]) -> Float[Tensor, "..."]:

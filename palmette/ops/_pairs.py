@@ -26,12 +26,20 @@ class _Even(torch.autograd.Function):
     """The identity, whose gradient can be read as complex numbers."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing is kept."""
 
     @staticmethod
     def backward(context: Any, slope: Tensor) -> Tensor:
         return _even(slope)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:
+        return _Even.apply(x), in_dims[0]  # type: ignore[no-untyped-call]
 
 
 def _even(x: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ def convolution(
     """The values of `convolution_loop` in one call."""
     past = dilation * (weight.shape[1] - 1)
     image = F.pad(x, (0, 0, past, 0)).transpose(1, 2).unsqueeze(2)
-    taps = weight[:, None, None].contiguous(memory_format=torch.channels_last)
+    # [d 1 1 w] in channels-last layout; one channel in each group needs no copy for that
+    taps = weight[:, None, :, None].permute(0, 3, 1, 2)
     y = F.conv2d(image, taps, bias, dilation=(1, dilation), groups=x.shape[2])
     return y.squeeze(2).transpose(1, 2)
 
