@@ -6,7 +6,7 @@ LLM_PORT ?= 8077
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: grow test check format llm clean
+.PHONY: grow test check format bench llm clean
 
 grow: $(VENV)/.grow
 	$(BIN)/palmette grow --budget $(BUDGET) --scale $(SCALE) --output grown
@@ -21,6 +21,10 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff format palmette tests benchmarks scripts
 	$(BIN)/ruff check --fix palmette tests benchmarks scripts
+
+# Every ratio, about half an hour; ROWS="step decode" measures the rows whose names have such a part.
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.ratios $(if $(ROWS),--rows $(ROWS))
 
 llm:
 	scripts/llm $(PYTHON) $(LLM_PORT)

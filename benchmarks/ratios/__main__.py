@@ -1,0 +1,56 @@
+"""Measures the rows and prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.ratios.host import host
+from benchmarks.ratios.report import HEAD, exit_code, line, write
+from benchmarks.ratios.row import Outcome, rows, run
+
+RESULTS = Path("benchmarks/results/ratios.json")
+
+
+def main(given: list[str] | None = None) -> int:
+    """Returns the exit code: 1 if a row was refused or failed."""
+    parser = argparse.ArgumentParser("ratios", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", nargs="*", default=[], help="parts of the names of rows")
+    parser.add_argument("--pairs", type=int, help="of every row, in place of its own number")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON file")
+    parser.add_argument("--list", action="store_true", help="name the rows and measure nothing")
+    options = parser.parse_args(given)
+
+    torch.set_num_threads(1)
+    chosen = [
+        row for row in rows() if not options.rows or any(part in row.name for part in options.rows)
+    ]
+    if not chosen:
+        known = "\n  ".join(row.name for row in rows())
+        print(f"no row's name has a part of {options.rows}; there are\n  {known}", file=sys.stderr)
+        return 2
+    if options.list:
+        for row in chosen:
+            print(f"{row.name:<44} {row.against:<42} {row.wanted!s:>9}  {row.about}")
+        return 0
+    here = host()
+    print("\n".join(f"{name}: {value}" for name, value in here.items()))
+    print(f"\n{HEAD}")
+    outcomes: list[Outcome] = []
+    for row in chosen:
+        outcome = run(row, options.pairs)
+        outcomes.append(outcome)
+        print(line(outcome), flush=True)
+        for name, value in outcome.notes.items():
+            print(f"    {name}: {value}", flush=True)
+        if outcome.error is not None:
+            print(outcome.error, file=sys.stderr)
+        write(options.results, here, outcomes)
+    return exit_code(outcomes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
