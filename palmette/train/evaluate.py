@@ -20,6 +20,8 @@ from torch.nn.functional import cross_entropy
 from palmette.errors import TrialError
 from palmette.records import TaskMetrics
 from palmette.tasks import IGNORE, Batch, Split, Streams, Suite, Task
+from palmette.train.batches import evaluation
+from palmette.train.shelf import Shelf
 
 
 @torch.no_grad()
@@ -31,10 +33,12 @@ def evaluate(
     length: int,
     tokens: int,
     only: Sequence[str] = (),
+    shelf: Shelf | None = None,
 ) -> dict[str, TaskMetrics]:
     """Metrics by task name: about `tokens` tokens each, of one split.
 
     `only` names the tasks to evaluate; a suite that has none of them is evaluated whole.
+    `shelf` keeps the sequences for whoever evaluates next.
 
     Raises `TrialError` naming every task whose metrics are missing or not finite: such a trial has
     failed, and no default stands in for it.
@@ -42,7 +46,7 @@ def evaluate(
     metrics: dict[str, TaskMetrics] = {}
     faults: list[str] = []
     for task in [task for task in suite.tasks if task.name in only] or suite.tasks:
-        batches = suite.evaluation(task, corpus, split, length, tokens)
+        batches = evaluation(suite, task, corpus, split, length, tokens, shelf)
         try:
             metrics[task.name] = measure(model, task, batches)
         except TrialError as error:

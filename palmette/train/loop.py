@@ -20,29 +20,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import palmette
 from palmette.errors import PalmetteError, TrialError
 from palmette.model import build_at, cost, fit
 from palmette.ops.forms import KERNELS
 from palmette.records import CurvePoint, TrialResult, TrialSpec
-from palmette.tasks import IGNORE, VOCABULARY, Split, Streams, Suite, SuiteBatch, suite
+from palmette.tasks import VOCABULARY, Split, Streams, Suite, suite
+from palmette.train.batches import batches
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
 from palmette.train.machine import machine, peak_bytes
 from palmette.train.optimizer import make_optimizer
-from palmette.train.seeding import NUMERICS, data_generator, halting_generator, weights_seed
+from palmette.train.seeding import NUMERICS, halting_generator, weights_seed
 from palmette.train.segments import losses
+from palmette.train.shelf import Shelf
 from palmette.train.sight import require_honest
 
 WARM_UP = 0.1  # share of the steps
 FLOOR = 0.1  # of the peak learning rate, reached at the last step
 CURVE_POINTS = 32
-DRAWN_AHEAD = 16  # batches
 
 
 def run_trial(
@@ -51,11 +51,13 @@ def run_trial(
     weights: Path | None = None,
     on_progress: Progress | None = None,
     commit: str | None = None,
+    shelf: Shelf | None = None,
 ) -> TrialResult:
     """Trains and evaluates what `spec` says; the same spec gives the same bits on one machine.
 
     `weights` is a file to write the trained state dict to. `on_progress` is called with each of the
-    about 32 points of the training curve. `commit` is recorded as given.
+    about 32 points of the training curve. `commit` is recorded as given. `shelf` keeps
+    the sequences for the next trial that reads the same; without one they are drawn afresh.
 
     Raises `TrialError` if the loss or a metric is not finite, `PalmetteError` if the spec asks for
     what this version does not run, `OSError` if the weights cannot be written.
@@ -75,7 +77,7 @@ def run_trial(
         model = build_at(genome, sized.place, weights_seed(spec), spec.kernel)
         clock.lap("build")
 
-        curve = train(model, spec, mixture, corpus, clock, on_progress)
+        curve = train(model, spec, mixture, corpus, clock, on_progress, shelf)
         select, score = (
             evaluate(
                 model,
@@ -85,6 +87,7 @@ def run_trial(
                 spec.length,
                 spec.evaluation_tokens,
                 spec.evaluated,
+                shelf,
             )
             for split in (Split.SELECT, Split.SCORE)
         )
@@ -123,6 +126,7 @@ def train(
     corpus: Streams | None,
     clock: Clock,
     on_progress: Progress | None = None,
+    shelf: Shelf | None = None,
 ) -> tuple[CurvePoint, ...]:
     """Trains `model` in place and returns the training curve. Raises `TrialError` on divergence."""
     model.train()
@@ -135,7 +139,8 @@ def train(
     total, counted = 0.0, 0
     explorer = halting_generator(spec)
     clock.lap("build")
-    for step, (inputs, targets, weights) in enumerate(batches(spec, mixture, corpus, steps)):
+    drawn = batches(spec, mixture, corpus, steps, shelf)
+    for step, (inputs, targets, weights) in enumerate(drawn):
         clock.lap("data")
         rate = spec.learning_rate * schedule(step, steps)
         for loss in losses(model, inputs, targets, weights, explorer):
@@ -166,25 +171,6 @@ def train(
     return tuple(curve)
 
 
-def batches(
-    spec: TrialSpec, mixture: Suite, corpus: Streams | None, steps: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Inputs [b t], targets [b t] and sequence weights [b] of each step.
-
-    They are drawn several at a time: a batch drawn between two steps takes five times as long,
-    because by then the caches hold the model.
-    """
-    generator = data_generator(spec)
-    for first in range(0, steps, DRAWN_AHEAD):
-        drawn = [
-            mixture.batch(corpus, generator, spec.batch_size, spec.length)
-            for _ in range(min(DRAWN_AHEAD, steps - first))
-        ]
-        for batch in drawn:
-            inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
-            yield inputs, targets, sequence_weights(batch)
-
-
 def schedule(step: int, steps: int) -> float:
     """The share of the peak learning rate at a step: linear warm-up, then cosine to the floor.
 
@@ -211,13 +197,6 @@ def report_steps(steps: int) -> frozenset[int]:
     """
     points = min(steps, CURVE_POINTS)
     return frozenset(round(steps * (i + 1) / points) - 1 for i in range(points))
-
-
-def sequence_weights(batch: SuiteBatch) -> Tensor:
-    """What each sequence's summed loss is multiplied with [b]: weight / (answer tokens x b)."""
-    answers = (batch.targets != IGNORE).sum(axis=1)
-    weights = batch.row_weights / (np.maximum(answers, 1) * len(answers))
-    return torch.from_numpy(weights.astype(np.float32))
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from pathlib import Path
 from palmette.ops import language
 from palmette.records import TrialResult, TrialSpec
 from palmette.tasks import TASKS, Corpus, Split
+from palmette.train.batches import code
 from palmette.train.executor import Progress, Runner
 from palmette.train.loop import run_trial
 from palmette.train.machine import machine
+from palmette.train.shelf import Shelf, default_folder
 
 LATE = (
     "torch._dynamo",  # by the first optimiser; most of a second
@@ -36,7 +38,10 @@ def make_runner(corpus_directory: Path | None, commit: str | None) -> Runner:
         for split in (Split.TRAIN, Split.SELECT, Split.SCORE):
             corpus.stream(split)
 
+    code()
+    shelf = Shelf(default_folder())
+
     def run(spec: TrialSpec, weights: Path | None, on_progress: Progress) -> TrialResult:
-        return run_trial(spec, corpus, weights, on_progress, commit)
+        return run_trial(spec, corpus, weights, on_progress, commit, shelf)
 
     return run

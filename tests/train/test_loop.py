@@ -17,15 +17,12 @@ from palmette.tasks import suite
 from palmette.train.clock import Clock
 from palmette.train.executor import attempt
 from palmette.train.loop import (
-    DRAWN_AHEAD,
-    batches,
     report_steps,
     run_trial,
     schedule,
     step_count,
     train,
 )
-from palmette.train.seeding import data_generator
 from palmette.train.segments import weighted_loss
 
 needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
@@ -179,19 +176,6 @@ def test_curves_have_at_most_32_points_and_end_with_the_last_step(steps):
 def test_tokens_are_rounded_to_whole_steps():
     assert step_count(tiny_spec(tokens=1)) == 1
     assert step_count(tiny_spec(tokens=10 * 8 * 63 + 200)) == 10
-
-
-def test_drawing_ahead_changes_no_batch(sentences):
-    spec, mixture = tiny_spec(), suite("pocket")
-    generator = data_generator(spec)
-    drawn = list(batches(spec, mixture, sentences, 2 * DRAWN_AHEAD + 3))
-    assert len(drawn) == 2 * DRAWN_AHEAD + 3
-    for inputs, targets, weights in drawn:
-        batch = mixture.batch(sentences, generator, spec.batch_size, spec.length)
-        assert inputs.tolist() == batch.inputs.tolist()
-        assert targets.tolist() == batch.targets.tolist()
-        answers = (batch.targets >= 0).sum(axis=1)
-        assert (weights.numpy() * answers * len(answers)).tolist() == pytest.approx([1.0] * 8)
 
 
 def test_a_sequence_counts_as_one_whatever_its_answers():
