@@ -1,0 +1,270 @@
+"""Products with a weight matrix, with a norm before them and a residual stream after: `linear.cpp`.
+
+    y = norm(x) W^T + bias + residual
+
+The norm is none, an RMS norm or a layer norm; its scale is folded into the weights as they are
+packed, and nothing of it is kept: the backward pass normalises again. All tensors may have a first
+dimension s for as many models, each with its own weights.
+"""
+
+import struct
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from palmette.ops.kernels.native.call import address, call
+from palmette.ops.kernels.native.library import library
+
+NO_NORM, RMS_NORM, LAYER_NORM = 0, 1, 2
+
+
+@torch.library.custom_op("palmette::linear", mutates_args=(), device_types="cpu")
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: Tensor | None = None,
+    norm: int = NO_NORM,
+    epsilon: float = 0.0,
+) -> Tensor:
+    """y [... n] = norm(x) W^T + bias + residual, for x [... k] and weight W [n k].
+
+    `norm` is NO_NORM, RMS_NORM or LAYER_NORM, with `scale` [k] and, for a layer norm, `shift` [k].
+    `residual` is like y. With weight [s n k] all have a first dimension s.
+
+    Raises `ValueError` if the shapes do not belong together, `NativeError` if the kernel cannot be
+    built.
+    """
+    sizes = sizes_of(x, weight)
+    check_vectors(weight, (bias,), (scale, shift))
+    y = x.new_empty((*x.shape[:-1], sizes[2]))
+    x, x_row = even_rows(x)
+    weight, bias, scale, shift = whole(weight), whole(bias), whole(scale), whole(shift)
+    residual_row = 0
+    if residual is not None:
+        if residual.shape != y.shape:
+            raise ValueError(f"residual is {list(residual.shape)}, but y {list(y.shape)}")
+        residual, residual_row = even_rows(residual)
+    call(
+        library("linear").linear_forward,
+        *(*sizes, address(x), x_row, address(weight), address(bias), address(scale)),
+        *(address(shift), address(residual), residual_row, norm, bits(epsilon), address(y)),
+        *(0, 0, 0, 0, 0, 0, 0, torch.get_num_threads()),
+    )
+    return y
+
+
+@linear.register_fake
+def _(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: Tensor | None = None,
+    norm: int = NO_NORM,
+    epsilon: float = 0.0,
+) -> Tensor:
+    return x.new_empty((*x.shape[:-1], weight.shape[-2]))
+
+
+@torch.library.custom_op("palmette::linear_backward", mutates_args=(), device_types="cpu")
+def linear_backward(
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    biased: bool,
+    norm: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The derivatives by x, weight, bias, scale and shift; empty for those that are not there.
+
+    With a shift there is one by the bias in any case: it is what the shift's is made of.
+    """
+    sizes = sizes_of(x, weight)
+    derivatives = _derivatives(x, weight, scale, shift, biased)
+    x, x_row = even_rows(x)
+    dy, dy_row = even_rows(dy)
+    weight, scale, shift = whole(weight), whole(scale), whole(shift)
+    call(
+        library("linear").linear_backward,
+        *(*sizes, address(x), x_row, address(weight), 0, address(scale), address(shift), 0, 0),
+        *(norm, bits(epsilon), 0, address(dy), dy_row, *(each.data_ptr() for each in derivatives)),
+        torch.get_num_threads(),
+    )
+    return derivatives
+
+
+def _derivatives(
+    x: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None, biased: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    vector = weight.shape[:-1] if biased or shift is not None else (0,)
+    return (
+        x.new_empty(x.shape),
+        x.new_empty(weight.shape),
+        x.new_empty(vector),
+        x.new_empty(0 if scale is None else scale.shape),
+        x.new_empty(0 if shift is None else shift.shape),
+    )
+
+
+@linear_backward.register_fake
+def _(
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    biased: bool,
+    norm: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return _derivatives(x, weight, scale, shift, biased)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, scale, shift, residual, ctx.norm, ctx.epsilon = inputs
+    ctx.biased, ctx.added = bias is not None, residual is not None
+    ctx.save_for_backward(x, weight, scale, shift)
+
+
+def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, scale, shift = ctx.saved_tensors
+    dx, dw, db, dscale, dshift = linear_backward(
+        dy, x, weight, scale, shift, ctx.biased, ctx.norm, ctx.epsilon
+    )
+    return (
+        dx,
+        dw,
+        db if ctx.biased else None,
+        None if scale is None else dscale,
+        None if shift is None else dshift,
+        dy if ctx.added else None,
+        None,
+        None,
+    )
+
+
+linear.register_autograd(_differentiate, setup_context=_keep)
+
+
+@linear.register_vmap
+def _(
+    info: Any,
+    where: tuple[int | None, ...],
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: Tensor | None = None,
+    norm: int = NO_NORM,
+    epsilon: float = 0.0,
+) -> tuple[Tensor, int]:
+    given = (x, weight, bias, scale, shift, residual)
+    inner = weight.ndim - (where[1] is not None) == 3
+    if inner or any(at is not None for at in where[1:5]):
+        return unfold(linear(*fold(info, where, given, inner), norm, epsilon), info, inner), 0
+    x, residual = fold(info, (where[0], where[5]), (x, residual), False)
+    assert x is not None
+    return linear(x, weight, bias, scale, shift, residual, norm, epsilon), 0
+
+
+@linear_backward.register_vmap
+def _(
+    info: Any,
+    where: tuple[int | None, ...],
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    biased: bool,
+    norm: int,
+    epsilon: float,
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    inner = weight.ndim - (where[2] is not None) == 3
+    given = fold(info, where, (dy, x, weight, scale, shift), inner)
+    found = linear_backward(*given, biased, norm, epsilon)
+    return tuple(unfold(each, info, inner) for each in found), (0,) * 5
+
+
+def fold(
+    info: Any, where: tuple[int | None, ...], given: tuple[Tensor | None, ...], inner: bool
+) -> tuple[Any, ...]:
+    """The tensors with the dimension that is mapped over in front, in one with s if it is `inner`."""
+    moved = (
+        each
+        if each is None
+        else each.expand(info.batch_size, *each.shape)
+        if at is None
+        else each.movedim(at, 0)
+        for each, at in zip(given, where, strict=False)
+    )
+    return tuple(each.flatten(0, 1) if inner and each is not None else each for each in moved)
+
+
+def unfold(found: Tensor, info: Any, inner: bool) -> Tensor:
+    """What an operator made of tensors that `fold` has folded, with their dimension in front."""
+    if found.numel() == 0:
+        return found.new_empty(info.batch_size, 0)
+    return found.unflatten(0, (info.batch_size, -1)) if inner else found
+
+
+def sizes_of(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
+    """The sizes (s, rows, n, k) of x [... k] and weight [n k], or x [s ... k] and weight [s n k].
+
+    Raises `ValueError` if they do not belong together, or are not fp32.
+    """
+    *models, n, k = weight.shape
+    if x.shape[-1] != k or (models and [*x.shape[:-1]][:1] != models):
+        raise ValueError(f"x {list(x.shape)} cannot be multiplied by weight {list(weight.shape)}")
+    if x.dtype != torch.float32 or weight.dtype != torch.float32:
+        raise ValueError(f"native products are of fp32, not of {x.dtype} and {weight.dtype}")
+    count = models[0] if models else 1
+    return count, x.numel() // (count * k), n, k
+
+
+def check_vectors(
+    weight: Tensor, of_rows: tuple[Tensor | None, ...], of_columns: tuple[Tensor | None, ...]
+) -> None:
+    """Raises `ValueError` unless they are [n], or [k], of weight [n k], with the same s, in fp32."""
+    for vectors, dimension in ((of_rows, -2), (of_columns, -1)):
+        for vector in vectors:
+            if vector is None:
+                continue
+            wanted = (*weight.shape[:-2], weight.shape[dimension])
+            if vector.shape != wanted or vector.dtype != torch.float32:
+                raise ValueError(
+                    f"a vector beside weight {list(weight.shape)} is {list(vector.shape)} of "
+                    f"{vector.dtype}; it has to be {list(wanted)} of torch.float32"
+                )
+
+
+def even_rows(x: Tensor) -> tuple[Tensor, int]:
+    """The tensor [... n], copied if its rows are not equally far apart, and how far they are."""
+    if x.is_contiguous():
+        return x, x.shape[-1]
+    strides, shape = x.stride(), x.shape
+    if strides[-1] == 1 and all(
+        strides[i] == strides[i + 1] * shape[i + 1] for i in range(len(shape) - 2)
+    ):
+        return x, strides[-2]
+    return x.contiguous(), shape[-1]
+
+
+def whole(x: Tensor | None) -> Tensor | None:
+    """The tensor in one piece, if there is one."""
+    return None if x is None else x.contiguous()
+
+
+@cache
+def bits(number: float) -> int:
+    """A float as a kernel's table of whole numbers holds it."""
+    return int(struct.unpack("q", struct.pack("d", number))[0])

@@ -1,0 +1,86 @@
+// What is done to rows of features in the cache: norms and their derivatives, sums of columns. Rows
+// are padded to whole vectors, with zeros.
+#pragma once
+#include "dense.h"
+
+enum norm_t { NO_NORM, RMS_NORM, LAYER_NORM };
+
+INLINE float sum_of(const float *x, int64_t width) {
+    vec s{};
+    for (int64_t i = 0; i < width; i += LANES) s += load(x + i);
+    return sum(s);
+}
+INLINE float dot(const float *x, const float *y, int64_t width) {
+    vec s{};
+    for (int64_t i = 0; i < width; i += LANES) s += load(x + i) * load(y + i);
+    return sum(s);
+}
+INLINE void clear_pads(float *x, int64_t n, int64_t width) {
+    for (int64_t i = n; i < width; i++) x[i] = 0;
+}
+
+// Normalises a row of n features in place, without a learned scale; the factor that it took.
+static inline float normalise(float *x, int64_t n, int norm, float epsilon) {
+    const int64_t width = padded(n);
+    if (norm == LAYER_NORM) {
+        float mean = sum_of(x, width) / n;
+        for (int64_t i = 0; i < width; i += LANES) store(x + i, load(x + i) - mean);
+        clear_pads(x, n, width);
+    }
+    float factor = 1.0f / __builtin_sqrtf(dot(x, x, width) / n + epsilon);
+    for (int64_t i = 0; i < width; i += LANES) store(x + i, load(x + i) * factor);
+    return factor;
+}
+
+// From the derivative by the normalised row y to that by the row itself, in place.
+static inline void unnormalise(float *dy, const float *y, int64_t n, int norm, float factor) {
+    const int64_t width = padded(n);
+    float along = dot(dy, y, width) / n;
+    float mean = norm == LAYER_NORM ? sum_of(dy, width) / n : 0.0f;
+    for (int64_t i = 0; i < width; i += LANES)
+        store(dy + i, (load(dy + i) - mean - load(y + i) * along) * factor);
+}
+
+// sums [n] += the rows of y, one after another.
+static inline void add_columns(
+    int64_t rows, int64_t n, const float *y, int64_t y_row, float *sums) {
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        vec s = load(sums + j);
+        for (int64_t r = 0; r < rows; r++) s += load(y + r * y_row + j);
+        store(sums + j, s);
+    }
+    for (; j < n; j++)
+        for (int64_t r = 0; r < rows; r++) sums[j] += y[r * y_row + j];
+}
+
+// bias[j] (+)= the product of row j of w [n, k] and x [k]: what a norm's shift adds to a product.
+static inline void add_product(
+    int64_t n, int64_t k, const float *w, const float *x, float *bias) {
+    for (int64_t j = 0; j < n; j++) {
+        float s = 0;
+        for (int64_t i = 0; i < k; i++) s += w[j * k + i] * x[i];
+        bias[j] += s;
+    }
+}
+
+// to [rows, n] = from, of padded rows, or to + from if it is not the `first`.
+static inline void add_rows(int64_t rows, int64_t n, const float *from, float *to, bool first) {
+    const int64_t width = padded(n);
+    if (first) return copy_rows(rows, n, from, width, to, n);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i++) to[r * n + i] += from[r * width + i];
+}
+
+// What a norm that was folded into w [n, k] leaves to do: dw is the derivative by w with its columns
+// times scale, sums [n] the derivative by the bias. dscale and dshift [k] are added to.
+static inline void unfold_norm(
+    int64_t n, int64_t k, const float *w, const float *scale, const float *shift,
+    const float *sums, float *dw, float *dscale, float *dshift) {
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < k; i++) {
+            dscale[i] += dw[j * k + i] * w[j * k + i];
+            dw[j * k + i] = dw[j * k + i] * scale[i] + (shift ? sums[j] * shift[i] : 0.0f);
+            if (shift) dshift[i] += sums[j] * w[j * k + i];
+        }
+}
