@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,7 +26,9 @@ from torch import nn
 
 import palmette
 from palmette.errors import PalmetteError, TrialError
+from palmette.grammar.genome import Genome
 from palmette.model import build_at, cost, fit
+from palmette.model.fit import Fit
 from palmette.ops.forms import KERNELS
 from palmette.records import CurvePoint, TrialResult, TrialSpec
 from palmette.tasks import VOCABULARY, Split, Streams, Suite, suite
@@ -62,61 +65,93 @@ def run_trial(
     Raises `TrialError` if the loss or a metric is not finite, `PalmetteError` if the spec asks for
     what this version does not run, `OSError` if the weights cannot be written.
     """
-    _check(spec)
     with one_thread():
         clock = Clock()
-        mixture = suite(spec.suite)
-        genome = palmette.parse(spec.expression)
-        if genome.hash != spec.genome:
-            raise PalmetteError(
-                f"the spec's expression has hash {genome.hash[:12]} but the spec says "
-                f"{spec.genome[:12]}: it was made by another version of the language"
-            )
-        require_honest(genome, mixture)
-        sized = fit(genome, spec.parameters, VOCABULARY, mixture.context(spec.length))
-        model = build_at(genome, sized.place, weights_seed(spec), spec.kernel)
+        subject = prepare(spec)
+        model = build_at(subject.genome, subject.sized.place, weights_seed(spec), spec.kernel)
         clock.lap("build")
+        curve = train(model, spec, subject.mixture, corpus, clock, on_progress, shelf)
+        return examine(subject, model, spec, corpus, curve, clock, weights, commit, shelf)
 
-        curve = train(model, spec, mixture, corpus, clock, on_progress, shelf)
-        select, score = (
-            evaluate(
-                model,
-                mixture,
-                corpus,
-                split,
-                spec.length,
-                spec.evaluation_tokens,
-                spec.evaluated,
-                shelf,
-            )
-            for split in (Split.SELECT, Split.SCORE)
+
+@dataclass(frozen=True)
+class Subject:
+    """What a spec speaks of: its suite, its genome and the sizes that fit it."""
+
+    mixture: Suite
+    genome: Genome
+    sized: Fit
+
+
+def prepare(spec: TrialSpec) -> Subject:
+    """Checks a spec and sizes its genome. Raises `PalmetteError` as `run_trial` does."""
+    _check(spec)
+    mixture = suite(spec.suite)
+    genome = palmette.parse(spec.expression)
+    if genome.hash != spec.genome:
+        raise PalmetteError(
+            f"the spec's expression has hash {genome.hash[:12]} but the spec says "
+            f"{spec.genome[:12]}: it was made by another version of the language"
         )
-        clock.lap("evaluation")
-        if weights is not None:
-            _save(model, weights)
-            clock.lap("save")
-        price = cost(genome, sized.place, spec.length)
-        return TrialResult(
-            metrics=score,
-            select=select,
-            curve=curve,
-            parameters=sized.parameters,
-            parameters_non_embedding=sized.non_embedding,
-            width=sized.place.width,
-            depth=sized.place.depth,
-            fits=sized.fits,
-            flops_forward=price.flops_forward,
-            flops_train=price.flops_train * curve[-1].tokens,
-            state_bytes=price.state_bytes,
-            kernel=spec.kernel,
-            cpu_seconds=clock.cpu_seconds(),
-            wall_seconds=clock.wall_seconds(),
-            phases=clock.phases(),
-            peak_bytes=peak_bytes(),
-            weights=weights.name if weights is not None else None,
-            machine=machine(spec.kernel),
-            commit=commit,
+    require_honest(genome, mixture)
+    sized = fit(genome, spec.parameters, VOCABULARY, mixture.context(spec.length))
+    return Subject(mixture, genome, sized)
+
+
+def examine(
+    subject: Subject,
+    model: nn.Module,
+    spec: TrialSpec,
+    corpus: Streams | None,
+    curve: tuple[CurvePoint, ...],
+    clock: Clock,
+    weights: Path | None,
+    commit: str | None,
+    shelf: Shelf | None = None,
+) -> TrialResult:
+    """Evaluates a trained model, keeps its weights where they are wanted, and puts the result
+    together. Raises `TrialError` if a metric is not finite, `OSError` if weights cannot be written.
+    """
+    select, score = (
+        evaluate(
+            model,
+            subject.mixture,
+            corpus,
+            split,
+            spec.length,
+            spec.evaluation_tokens,
+            spec.evaluated,
+            shelf,
         )
+        for split in (Split.SELECT, Split.SCORE)
+    )
+    clock.lap("evaluation")
+    if weights is not None:
+        _save(model, weights)
+        clock.lap("save")
+    sized = subject.sized
+    price = cost(subject.genome, sized.place, spec.length)
+    return TrialResult(
+        metrics=score,
+        select=select,
+        curve=curve,
+        parameters=sized.parameters,
+        parameters_non_embedding=sized.non_embedding,
+        width=sized.place.width,
+        depth=sized.place.depth,
+        fits=sized.fits,
+        flops_forward=price.flops_forward,
+        flops_train=price.flops_train * curve[-1].tokens,
+        state_bytes=price.state_bytes,
+        kernel=spec.kernel,
+        cpu_seconds=clock.cpu_seconds(),
+        wall_seconds=clock.wall_seconds(),
+        phases=clock.phases(),
+        peak_bytes=peak_bytes(),
+        weights=weights.name if weights is not None else None,
+        machine=machine(spec.kernel),
+        commit=commit,
+    )
 
 
 def train(
