@@ -9,19 +9,21 @@ dimension s for as many models, each with its own weights.
 
 import struct
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from palmette.ops.kernels.native.call import address, call
+from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.library import library
 
 NO_NORM, RMS_NORM, LAYER_NORM = 0, 1, 2
 
 
 @torch.library.custom_op("palmette::linear", mutates_args=(), device_types="cpu")
-def linear(
+def linear_forward(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -43,7 +45,7 @@ def linear(
     check_vectors(weight, (bias,), (scale, shift))
     y = x.new_empty((*x.shape[:-1], sizes[2]))
     x, x_row = even_rows(x)
-    weight, bias, scale, shift = whole(weight), whole(bias), whole(scale), whole(shift)
+    weight, bias, scale, shift = weight.contiguous(), whole(bias), whole(scale), whole(shift)
     residual_row = 0
     if residual is not None:
         if residual.shape != y.shape:
@@ -58,7 +60,7 @@ def linear(
     return y
 
 
-@linear.register_fake
+@linear_forward.register_fake
 def _(
     x: Tensor,
     weight: Tensor,
@@ -82,36 +84,39 @@ def linear_backward(
     biased: bool,
     norm: int,
     epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The derivatives by x, weight, bias, scale and shift; empty for those that are not there.
+) -> list[Tensor]:
+    """The derivatives by x, weight, bias, scale and shift, as far as these are there.
 
     With a shift there is one by the bias in any case: it is what the shift's is made of.
     """
     sizes = sizes_of(x, weight)
-    derivatives = _derivatives(x, weight, scale, shift, biased)
+    found = _derivatives(x, weight, scale, shift, biased)
     x, x_row = even_rows(x)
     dy, dy_row = even_rows(dy)
-    weight, scale, shift = whole(weight), whole(scale), whole(shift)
+    weight, scale, shift = weight.contiguous(), whole(scale), whole(shift)
+    places = iter([each.data_ptr() for each in found])
     call(
         library("linear").linear_backward,
         *(*sizes, address(x), x_row, address(weight), 0, address(scale), address(shift), 0, 0),
-        *(norm, bits(epsilon), 0, address(dy), dy_row, *(each.data_ptr() for each in derivatives)),
+        *(norm, bits(epsilon), 0, address(dy), dy_row, next(places), next(places)),
+        *(next(places) if there else 0 for there in _there(scale, shift, biased)),
         torch.get_num_threads(),
     )
-    return derivatives
+    return found
+
+
+def _there(scale: Tensor | None, shift: Tensor | None, biased: bool) -> tuple[bool, bool, bool]:
+    return biased or shift is not None, scale is not None, shift is not None
 
 
 def _derivatives(
     x: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None, biased: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    vector = weight.shape[:-1] if biased or shift is not None else (0,)
-    return (
-        x.new_empty(x.shape),
-        x.new_empty(weight.shape),
-        x.new_empty(vector),
-        x.new_empty(0 if scale is None else scale.shape),
-        x.new_empty(0 if shift is None else shift.shape),
-    )
+) -> list[Tensor]:
+    found = [x.new_empty(x.shape), x.new_empty(weight.shape)]
+    if biased or shift is not None:
+        found.append(x.new_empty(weight.shape[:-1]))
+    found += [x.new_empty(vector.shape) for vector in (scale, shift) if vector is not None]
+    return found
 
 
 @linear_backward.register_fake
@@ -124,7 +129,7 @@ def _(
     biased: bool,
     norm: int,
     epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> list[Tensor]:
     return _derivatives(x, weight, scale, shift, biased)
 
 
@@ -136,25 +141,34 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _differentiate(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, scale, shift = ctx.saved_tensors
-    dx, dw, db, dscale, dshift = linear_backward(
-        dy, x, weight, scale, shift, ctx.biased, ctx.norm, ctx.epsilon
+    found = iter(_linear_backward(dy, x, weight, scale, shift, ctx.biased, ctx.norm, ctx.epsilon))
+    dx, dw = next(found), next(found)
+    db, dscale, dshift = (
+        next(found) if there else None for there in _there(scale, shift, ctx.biased)
     )
-    return (
-        dx,
-        dw,
-        db if ctx.biased else None,
-        None if scale is None else dscale,
-        None if shift is None else dshift,
-        dy if ctx.added else None,
-        None,
-        None,
-    )
+    return dx, dw, db if ctx.biased else None, dscale, dshift, dy if ctx.added else None, None, None
 
 
-linear.register_autograd(_differentiate, setup_context=_keep)
+linear_forward.register_autograd(_differentiate, setup_context=_keep)
+_linear = direct(linear_forward, _keep, _differentiate)
+_linear_backward = direct_backward(linear_backward)
 
 
-@linear.register_vmap
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: Tensor | None = None,
+    norm: int = NO_NORM,
+    epsilon: float = 0.0,
+) -> Tensor:
+    """`linear_forward`, by the short way where it is open."""
+    return _linear(x, weight, bias, scale, shift, residual, norm, epsilon)  # type: ignore[no-any-return]
+
+
+@linear_forward.register_vmap
 def _(
     info: Any,
     where: tuple[int | None, ...],
@@ -170,51 +184,34 @@ def _(
     given = (x, weight, bias, scale, shift, residual)
     inner = weight.ndim - (where[1] is not None) == 3
     if inner or any(at is not None for at in where[1:5]):
-        return unfold(linear(*fold(info, where, given, inner), norm, epsilon), info, inner), 0
-    x, residual = fold(info, (where[0], where[5]), (x, residual), False)
-    assert x is not None
+        return unfold(
+            linear_forward(*fold(info, where, given, inner), norm, epsilon), info, inner
+        ), 0
+    x, residual = fold(info, (where[0], *where[5:6]), (x, residual), False)
     return linear(x, weight, bias, scale, shift, residual, norm, epsilon), 0
-
-
-@linear_backward.register_vmap
-def _(
-    info: Any,
-    where: tuple[int | None, ...],
-    dy: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    biased: bool,
-    norm: int,
-    epsilon: float,
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    inner = weight.ndim - (where[2] is not None) == 3
-    given = fold(info, where, (dy, x, weight, scale, shift), inner)
-    found = linear_backward(*given, biased, norm, epsilon)
-    return tuple(unfold(each, info, inner) for each in found), (0,) * 5
 
 
 def fold(
     info: Any, where: tuple[int | None, ...], given: tuple[Tensor | None, ...], inner: bool
 ) -> tuple[Any, ...]:
-    """The tensors with the dimension that is mapped over in front, in one with s if it is `inner`."""
+    """The tensors with the dimension that is mapped over in front, in one with s if it is `inner`.
+
+    Arguments at their defaults are not in `where`, which may thus be shorter than `given`.
+    """
     moved = (
         each
         if each is None
         else each.expand(info.batch_size, *each.shape)
         if at is None
         else each.movedim(at, 0)
-        for each, at in zip(given, where, strict=False)
+        for each, at in zip_longest(given, where[: len(given)])
     )
     return tuple(each.flatten(0, 1) if inner and each is not None else each for each in moved)
 
 
 def unfold(found: Tensor, info: Any, inner: bool) -> Tensor:
     """What an operator made of tensors that `fold` has folded, with their dimension in front."""
-    if found.numel() == 0:
-        return found.new_empty(info.batch_size, 0)
-    return found.unflatten(0, (info.batch_size, -1)) if inner else found
+    return found.view(info.batch_size, -1, *found.shape[1:]) if inner else found
 
 
 def sizes_of(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
@@ -234,7 +231,7 @@ def sizes_of(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
 def check_vectors(
     weight: Tensor, of_rows: tuple[Tensor | None, ...], of_columns: tuple[Tensor | None, ...]
 ) -> None:
-    """Raises `ValueError` unless they are [n], or [k], of weight [n k], with the same s, in fp32."""
+    """Raises `ValueError` unless they are [n], or [k], of weight [n k], with its s, in fp32."""
     for vectors, dimension in ((of_rows, -2), (of_columns, -1)):
         for vector in vectors:
             if vector is None:

@@ -1,0 +1,25 @@
+"""The pre-norm residual step, natively."""
+
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from palmette.ops._form import Form
+from palmette.ops.forms._residual import Residual, foldable
+from palmette.ops.pre import PreNorm
+
+
+class NativePreNorm(PreNorm, Form):
+    """x + op(norm(x)), handed whole to an operator whose form can do it all (`_residual.py`)."""
+
+    name: ClassVar[str] = "pre_norm"
+    stands_for: ClassVar[type[nn.Module]] = PreNorm
+
+    def forward(
+        self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """The operator's own residual step, if it has one."""
+        if isinstance(self.op, Residual) and foldable(self.norm):
+            return self.op.residual(x, self.norm, ids if self.reads_ids else None)
+        return super().forward(x, ids)
