@@ -1,0 +1,168 @@
+// What the recurrence is made of: products of small matrices with sums held in registers, rows read
+// and written with their tails, triangular systems, sums of many rows at once.
+#pragma once
+#include "tile.h"
+
+#if LANES == 16
+#define BLOCK 8
+#else
+#define BLOCK 4
+#endif
+#define UNROLL _Pragma("GCC unroll 16")
+
+// to [M x N vectors] = keep * from + a b. `from` may be absent, and `keep` (a factor for each row).
+template <int M, int N>
+static __attribute__((noinline)) void product_block(
+    int64_t depth, factor_t a, const float *b, int64_t b_row, float *to, const float *from,
+    int64_t row, const float *keep) {
+    vec sums[M][N];
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
+        sums[m][n] = from ? load(from + m * row + n * LANES) : vec{};
+    if (from && keep)
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
+            sums[m][n] *= keep[m];
+    const float *left = a.at;
+    for (int64_t k = 0; k < depth; k++) {
+        vec right[N];
+        UNROLL for (int n = 0; n < N; n++) right[n] = load(b + n * LANES);
+        UNROLL for (int m = 0; m < M; m++) {
+            vec x = fill(left[m * a.row]);
+            UNROLL for (int n = 0; n < N; n++) sums[m][n] += x * right[n];
+        }
+        left += a.column;
+        b += b_row;
+    }
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
+        store(to + m * row + n * LANES, sums[m][n]);
+}
+
+// The same for any number of vectors, and rows in multiples of BLOCK.
+static void product(
+    int64_t rows, int64_t vectors, int64_t depth, factor_t a, const float *b, int64_t b_row,
+    float *to, const float *from, int64_t row, const float *keep = 0) {
+    for (int64_t n = 0; n < vectors;) {
+        const int64_t left = vectors - n, at = n * LANES;
+        int64_t m = 0;
+#define BLOCKS(M, N)                                                                               \
+    for (; m + M <= rows; m += M)                                                                  \
+        product_block<M, N>(depth, factor_t{a.at + m * a.row, a.row, a.column}, b + at, b_row,     \
+                            to + m * row + at, from ? from + m * row + at : 0, row,                \
+                            keep ? keep + m : 0);
+        if (left == 1) {
+            BLOCKS(2 * BLOCK, 1)
+            BLOCKS(BLOCK, 1)
+            n += 1;
+        } else if (LANES == 16 && left == 3) {
+            BLOCKS(BLOCK, 3)
+            n += 3;
+        } else {
+            BLOCKS(BLOCK, 2)
+            n += 2;
+        }
+#undef BLOCKS
+    }
+}
+
+// n < LANES floats, by halves.
+INLINE void copy_tail(float *to, const float *from, int64_t n) {
+    if (LANES > 8 && n & 8) memcpy(to, from, 32), to += 8, from += 8;
+    if (LANES > 4 && n & 4) memcpy(to, from, 16), to += 4, from += 4;
+    if (n & 2) memcpy(to, from, 8), to += 2, from += 2;
+    if (n & 1) memcpy(to, from, 4);
+}
+
+// The first n of `rows` rows of any memory into padded rows, with zeros in place of the others.
+static void read_rows(const float *from, int64_t from_row, int64_t n, int64_t width, float *to,
+                      int64_t row, int64_t rows) {
+    const int64_t whole = width / LANES * LANES, tail = width - whole;
+    for (int64_t i = 0; i < n; i++, from += from_row, to += row) {
+        for (int64_t j = 0; j < whole; j += LANES) store(to + j, load(from + j));
+        if (tail) copy_tail(to + whole, from + whole, tail);
+    }
+    for (int64_t i = n; i < rows; i++, to += row)
+        for (int64_t j = 0; j < width; j += LANES) store(to + j, vec{});
+}
+
+// n padded rows into any memory, or added to it.
+static void write_rows(const float *from, int64_t row, int64_t n, int64_t width, float *to,
+                       int64_t to_row, bool add) {
+    const int64_t whole = width / LANES * LANES, tail = width - whole;
+    for (int64_t i = 0; i < n; i++, from += row, to += to_row) {
+        for (int64_t j = 0; j < whole; j += LANES)
+            store(to + j, add ? load(to + j) + load(from + j) : load(from + j));
+        if (add)
+            for (int64_t j = whole; j < width; j++) to[j] += from[j];
+        else if (tail)
+            copy_tail(to + whole, from + whole, tail);
+    }
+}
+
+// to = factor * from, row by row.
+static void scale_rows(int64_t rows, int64_t vectors, const float *factor, const float *from,
+                       float *to, int64_t row) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < vectors; j++) {
+            const int64_t at = i * row + j * LANES;
+            store(to + at, load(from + at) * factor[i]);
+        }
+}
+
+// x = (I - p)^-1 x for the C rows of x; p is read below the diagonal alone.
+template <int C>
+static void solve(const float *p, int64_t p_row, float *x, int64_t row, int64_t vectors) {
+    for (int64_t n = 0; n < vectors; n++, x += LANES) {
+        vec rows[C];
+        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row);
+        UNROLL for (int j = 0; j < C; j++) UNROLL for (int i = j + 1; i < C; i++)
+            rows[i] += rows[j] * p[i * p_row + j];
+        UNROLL for (int i = 0; i < C; i++) store(x + i * row, rows[i]);
+    }
+}
+
+// x = (I - p)^-T x.
+template <int C>
+static void solve_turned(const float *p, int64_t p_row, float *x, int64_t row, int64_t vectors) {
+    for (int64_t n = 0; n < vectors; n++, x += LANES) {
+        vec rows[C];
+        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row);
+        UNROLL for (int j = C - 1; j > 0; j--) UNROLL for (int i = 0; i < j; i++)
+            rows[i] += rows[j] * p[j * p_row + i];
+        UNROLL for (int i = 0; i < C; i++) store(x + i * row, rows[i]);
+    }
+}
+
+template <int step> INLINE void add_halves(vec *x) {
+    UNROLL for (int i = 0; i < LANES; i += 2 * step) {
+        exchange<step>(x[i], x[i + step]);
+        x[i] += x[i + step];
+    }
+}
+
+// Lane i is the sum of x[i]; x is used up.
+INLINE vec sums_of(vec *x) {
+    add_halves<1>(x);
+    add_halves<2>(x);
+#if LANES >= 8
+    add_halves<4>(x);
+#endif
+#if LANES >= 16
+    add_halves<8>(x);
+#endif
+    return x[0];
+}
+
+// dots[i] = x_i . y_i; rows in multiples of LANES.
+static void dot_rows(int64_t rows, int64_t vectors, const float *x, const float *y, int64_t row,
+                     float *dots) {
+    for (int64_t i = 0; i < rows; i += LANES) {
+        vec products[LANES];
+        UNROLL for (int l = 0; l < LANES; l++) {
+            const int64_t at = (i + l) * row;
+            vec s = load(x + at) * load(y + at);
+            for (int64_t j = 1; j < vectors; j++)
+                s += load(x + at + j * LANES) * load(y + at + j * LANES);
+            products[l] = s;
+        }
+        store(dots + i, sums_of(products));
+    }
+}
