@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -84,6 +84,11 @@ def data(shape: Shape, seed: int = 0) -> Data:
     inputs, targets = (torch.randint(shape.vocabulary, size, generator=rng) for _ in range(2))
     weights = torch.full((shape.batch,), 1 / (shape.batch * shape.length))
     return Data(inputs, targets, weights)
+
+
+def short(shape: Shape) -> Shape:
+    """The same model on 64 tokens."""
+    return replace(shape, length=64, batch=1)
 
 
 def palmette_step(model: nn.Module, batch: Data, kernel: str) -> Callable[[], float]:

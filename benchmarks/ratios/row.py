@@ -48,6 +48,8 @@ class Row(ABC):
     pairs: int = 15
     unit: str = "ms"
     """'ms' for seconds shown as milliseconds, 's', 'MB' for bytes, '%' for a share."""
+    clock: str | None = None
+    """'wall' or 'process' where that is a matter of the row; by how quiet it was if None."""
     about: str = ""
     """What a reader has to know of the sizes."""
 
@@ -89,7 +91,9 @@ class Outcome:
     @property
     def clock(self) -> str:
         """Which time the ratio is of."""
-        return clock(self.pairs) if self.row.unit in ("ms", "s") else "amount"
+        if self.row.unit not in ("ms", "s"):
+            return "amount"
+        return self.row.clock or clock(self.pairs)
 
     @property
     def ratio(self) -> Interval | None:

@@ -1,0 +1,87 @@
+"""What runs in fresh processes. Imports torch and nothing of palmette before a clock starts."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ratios.fresh import process_seconds
+
+LATE = ("torch._dynamo", "torch.profiler._cupti_monitor")  # what an optimiser of torch imports
+
+
+def first_use(genome: str, shape: dict[str, Any], side: str, numbers: str) -> dict[str, float]:
+    """A first training step in this process: what it takes beyond importing torch.
+
+    `side` is 'native', 'torch', or 'inductor' for `torch.compile` of the torch form. The loss and
+    the gradients go to the file `numbers`.
+    """
+    torch = importlib.import_module("torch")
+    for name in LATE:
+        importlib.import_module(name)
+    default_rng = importlib.import_module("numpy").random.default_rng
+    torch.set_num_threads(1)
+    wall, process = time.perf_counter(), process_seconds()
+    from benchmarks.ratios import models
+    from palmette.train.optimizer import make_optimizer
+    from palmette.train.segments import losses
+
+    imported = time.perf_counter() - wall
+    size = models.Shape(**shape)
+    kernel = "native" if side == "native" else "torch"
+    model = models.model(genome, size, kernel).train()
+    if side == "inductor":
+        model.compile()
+    batch = models.data(size)
+    optimizer = make_optimizer(list(model.parameters()), kernel)
+    (loss,) = losses(model, batch.inputs, batch.targets, batch.weights, default_rng(0))
+    loss.backward()
+    slopes = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    optimizer.step(models.RATE)
+    taken = {
+        "wall": time.perf_counter() - wall,
+        "process": process_seconds() - process,
+        "imports": imported,
+    }
+    torch.save({"loss": loss.detach(), **slopes}, numbers)
+    return taken
+
+
+def memory(genome: str, shape: dict[str, Any], side: str, numbers: str) -> dict[str, float]:
+    """The most memory that a training step has resident beyond what was before it, in bytes.
+
+    Before it, a step on 64 tokens has loaded libraries and made the optimiser's state.
+    """
+    import torch
+
+    from benchmarks.ratios import models
+
+    torch.set_num_threads(1)
+    size = models.Shape(**shape)
+    model = models.model(genome, size, side)
+    step = models.palmette_step(model, models.data(models.short(size)), side)
+    step()
+    batch = models.data(size)
+    step = models.palmette_step(model, batch, side)
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
+    before = resident("VmRSS")
+    step()
+    peak = resident("VmHWM") - before
+    torch.save(models.numbers(models.model(genome, size, side), batch), numbers)
+    return {"bytes": peak, "before": before}
+
+
+def resident(field: str) -> float:
+    """A field of this process's status, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return 1024.0 * int(line.split()[1])
+    raise KeyError(field)
