@@ -5,7 +5,7 @@
     residual(x [b t d], norm: nn.Module, ids [b t] | None) -> x + op(norm(x)) [b t d]
 
 where `norm` is the module's own, an `RmsNorm` or an `nn.LayerNorm` (or a form of one), and ids are
-None unless the operator reads them. A form that begins with a product and ends with one writes it as
+None unless the operator reads them. A form that begins and ends with a product writes it as
 
     def residual(self, x, norm, ids=None):
         projected = normed_product(norm, x, self.project)     # project(norm(x)), one operator
@@ -17,9 +17,6 @@ normalises x again. `normed_product` works with several projections too, one cal
 operator whose first product is not a plain one calls norm(x) itself.
 """
 
-from typing import Protocol, runtime_checkable
-
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.ops._norm import RmsNorm
@@ -27,17 +24,6 @@ from palmette.ops.kernels.native.linear import LAYER_NORM, RMS_NORM, linear
 
 NormOf = tuple[Tensor, Tensor | None, int, float]
 """A norm as kernels take it: scale [d], shift [d] or None, kind, epsilon."""
-
-
-@runtime_checkable
-class Residual(Protocol):
-    """An operator's form that can do the whole of a pre-norm residual step."""
-
-    def residual(
-        self, x: Float[Tensor, "b t d"], norm: nn.Module, ids: Int[Tensor, "b t"] | None = None
-    ) -> Float[Tensor, "b t d"]:
-        """x + op(norm(x))."""
-        ...
 
 
 def foldable(norm: nn.Module) -> bool:

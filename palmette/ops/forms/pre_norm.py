@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.ops._form import Form
-from palmette.ops.forms._residual import Residual, foldable
+from palmette.ops.forms._residual import foldable
 from palmette.ops.pre import PreNorm
 
 
@@ -20,6 +20,7 @@ class NativePreNorm(PreNorm, Form):
         self, x: Float[Tensor, "b t d"], ids: Int[Tensor, "b t"] | None = None
     ) -> Float[Tensor, "b t d"]:
         """The operator's own residual step, if it has one."""
-        if isinstance(self.op, Residual) and foldable(self.norm):
-            return self.op.residual(x, self.norm, ids if self.reads_ids else None)
+        step = getattr(self.op, "residual", None)
+        if step is not None and foldable(self.norm):
+            return step(x, self.norm, ids if self.reads_ids else None)  # type: ignore[no-any-return]
         return super().forward(x, ids)

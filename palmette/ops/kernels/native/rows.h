@@ -41,20 +41,23 @@ static inline void unnormalise(float *dy, const float *y, int64_t n, int norm, f
         store(dy + i, (load(dy + i) - mean - load(y + i) * along) * factor);
 }
 
+// to [n] += from; neither needs to be padded.
+static inline void add_to(float *to, const float *from, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES)
+        store_row(to, i, n, load_row(to, i, n) + load_row(from, i, n));
+}
+
 // sums [n] += the rows of y, one after another.
 static inline void add_columns(
     int64_t rows, int64_t n, const float *y, int64_t y_row, float *sums) {
-    int64_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        vec s = load(sums + j);
-        for (int64_t r = 0; r < rows; r++) s += load(y + r * y_row + j);
-        store(sums + j, s);
+    for (int64_t j = 0; j < n; j += LANES) {
+        vec s = load_row(sums, j, n);
+        for (int64_t r = 0; r < rows; r++) s += load_row(y + r * y_row, j, n);
+        store_row(sums, j, n, s);
     }
-    for (; j < n; j++)
-        for (int64_t r = 0; r < rows; r++) sums[j] += y[r * y_row + j];
 }
 
-// bias[j] (+)= the product of row j of w [n, k] and x [k]: what a norm's shift adds to a product.
+// bias[j] += the product of row j of w [n, k] and x [k]: what a norm's shift adds to a product.
 static inline void add_product(
     int64_t n, int64_t k, const float *w, const float *x, float *bias) {
     for (int64_t j = 0; j < n; j++) {
@@ -68,8 +71,7 @@ static inline void add_product(
 static inline void add_rows(int64_t rows, int64_t n, const float *from, float *to, bool first) {
     const int64_t width = padded(n);
     if (first) return copy_rows(rows, n, from, width, to, n);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i++) to[r * n + i] += from[r * width + i];
+    for (int64_t r = 0; r < rows; r++) add_to(to + r * n, from + r * width, n);
 }
 
 // What a norm that was folded into w [n, k] leaves to do: dw is the derivative by w with its columns
