@@ -27,6 +27,7 @@ from palmette.train.executor import Finished
 from palmette.train.host import Host, hidden
 from palmette.train.messages import Message
 from palmette.train.process import kill_group
+from palmette.train.provisions import provisions
 from palmette.train.sandbox import Box, Limits
 from palmette.train.server import Config
 
@@ -181,10 +182,12 @@ class Pool:
         if self._weights is not None:
             self._weights.mkdir(parents=True, exist_ok=True)
         corpus = self._config.corpus_directory
+        found = provisions()
         return Box(
-            readable=(Path(corpus),) if corpus else (),
+            readable=(*((Path(corpus),) if corpus else ()), *found.readable),
             writable=(self._weights,) if self._weights else (),
             limits=replace(SERVED, memory_bytes=self._config.memory_limit_bytes),
+            variables=found.variables,
         )
 
     def _start(self) -> None:

@@ -19,14 +19,14 @@ import psutil
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def die_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent, process `parent`, ends.
+def die_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """Has the kernel send this process a signal when its parent, process `parent`, ends.
 
     The signal comes when the *thread* that made this process ends; so that thread has to outlive
     it. If the parent ended before the request was made, this process exits at once.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -106,7 +106,7 @@ def best_kind() -> Kind:
 @dataclass(frozen=True)
 class Box:
     """The walls around a process: which paths it can read and write besides Python's own, and
-    which folders it can also import from.
+    which folders it can also import from. `variables` are further ones of its environment.
 
     >>> Box(kind="bubblewrap").protection
     'bubblewrap: no network, read-only files, private processes'
@@ -117,6 +117,7 @@ class Box:
     importable: tuple[Path, ...] = ()
     kind: Kind = field(default_factory=best_kind)
     limits: Limits = Limits()
+    variables: tuple[tuple[str, str], ...] = ()
 
     @property
     def protection(self) -> str:
@@ -157,7 +158,7 @@ class Box:
         for name in ("GLIBC_TUNABLES", "LD_LIBRARY_PATH"):  # how torch was made to run here
             if name in os.environ:
                 found[name] = os.environ[name]
-        return found
+        return found | dict(self.variables)
 
     @contextmanager
     def folder(self) -> Iterator[str | None]:

@@ -160,6 +160,8 @@ class Server:
     def _fork(self, command: Message) -> None:
         taken = {trial.slot for trial in self._trials.values()}
         slot = min(set(range(self._config.workers)) - taken)
+        if prepare := getattr(self._runner, "prepare", None):
+            prepare()
         read_end, write_end = os.pipe()
         server, began = os.getpid(), perf_counter()
         pid = os.fork()

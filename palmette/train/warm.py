@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from palmette.ops import language
+from palmette.ops.forms import forms
+from palmette.ops.kernels.native import ready
+from palmette.ops.kernels.native.library import unavailable
 from palmette.records import TrialResult, TrialSpec
 from palmette.tasks import TASKS, Corpus, Split
 from palmette.train.batches import code
 from palmette.train.executor import Progress, Runner
 from palmette.train.loop import run_trial
 from palmette.train.machine import machine
+from palmette.train.process import die_with
 from palmette.train.shelf import Shelf, default_folder
 
 LATE = (
@@ -19,29 +28,81 @@ LATE = (
     "torch.profiler._cupti_monitor",  # by the first optimiser step
     "torch.utils.serialization.config",  # by the first saving of weights
 )
+BUILDER_NICENESS = 10
 
 
 def make_runner(corpus_directory: Path | None, commit: str | None) -> Runner:
     """What the fork server calls once: the function that each of its forks runs a trial with.
 
-    Imports every primitive and task and maps the corpus. Runs no operator of torch: after the first
-    one, threads may exist that a fork does not take along. Raises `CorpusError` if the corpus in
-    the directory is not there.
+    Imports every primitive and task, maps the corpus and loads the native kernels; the ones that
+    are not there yet are built by a process of low priority. Runs no operator of torch: after the
+    first one, threads may exist that a fork does not take along. Raises `CorpusError` if the corpus
+    in the directory is not there.
     """
     for module in LATE:
         importlib.import_module(module)
     language()
     TASKS.names()
+    tuple(forms)
+    code()
     machine()
+    if unavailable() is None:
+        machine("native")
     corpus = Corpus.open(corpus_directory) if corpus_directory else None
     if corpus is not None:
         for split in (Split.TRAIN, Split.SELECT, Split.SCORE):
             corpus.stream(split)
+    return Warm(corpus, commit, Shelf(default_folder()), Kernels())
 
-    code()
-    shelf = Shelf(default_folder())
 
-    def run(spec: TrialSpec, weights: Path | None, on_progress: Progress) -> TrialResult:
-        return run_trial(spec, corpus, weights, on_progress, commit, shelf)
+@dataclass(frozen=True)
+class Warm:
+    """Runs trials on a corpus. `prepare` is called in the server before each fork."""
 
-    return run
+    corpus: Corpus | None
+    commit: str | None
+    shelf: Shelf
+    kernels: Kernels
+
+    def __call__(self, spec: TrialSpec, weights: Path | None, on_progress: Progress) -> TrialResult:
+        """Runs one trial."""
+        return run_trial(spec, self.corpus, weights, on_progress, self.commit, self.shelf)
+
+    def prepare(self) -> None:
+        """Loads what was built since the last fork."""
+        self.kernels.load()
+
+
+class Kernels:
+    """The native libraries of a process that forks trials: those that are there are loaded, and the
+    others built by a child of low priority. A trial that needs one of them before builds it itself.
+    """
+
+    def __init__(self) -> None:
+        self._builder: int | None = None
+        absent = ready.load()
+        if absent:
+            self._builder = _in_background(lambda: ready.build(absent))
+
+    def load(self) -> None:
+        """Loads what the child has built, once it has ended."""
+        if self._builder is not None and os.waitpid(self._builder, os.WNOHANG)[0]:
+            self._builder = None
+            ready.load()
+
+
+def _in_background(work: Callable[[], None]) -> int:
+    """Does work in a forked process of low priority, which ends with this one."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        # As an exception, so that a compiler is ended and its half-made files are removed.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+        die_with(parent, by=signal.SIGTERM)
+        os.closerange(3, 256)  # the server's pipes are not to be held open
+        os.nice(BUILDER_NICENESS)
+        work()
+    finally:
+        os._exit(0)

@@ -60,6 +60,10 @@ class Build:
             digest.update(text.encode() + b"\0")
         return digest.hexdigest()
 
+    def file(self) -> str:
+        """The name of the library's file."""
+        return f"{self.source}-{self.key()[:32]}.so"
+
 
 def folder() -> Path:
     """Where libraries are kept; PALMETTE_KERNELS names another place."""
@@ -82,7 +86,7 @@ def library(source: str, *macros: tuple[str, str], instructions: str = "") -> ct
 
 def built(build: Build) -> Path:
     """The library's file, whole: the one that is kept, or else a new one."""
-    path = folder() / f"{build.source}-{build.key()[:32]}.so"
+    path = folder() / build.file()
     if whole(path):
         return path
     try:
