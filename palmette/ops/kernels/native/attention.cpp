@@ -55,9 +55,11 @@ static void forward_block(const unit_t &unit, head_t &head, int64_t number, int6
         memcpy(unit.rows(number) + row * a.t + first, over[row], 4 * there);
     for (int64_t i = 0; i < there; i++) {
         float *row = scratch.natural + i * padded;
+        foresee_written(a.out + unit.place(smaller(first + i + AHEAD, a.t - 1), number), a.k);
         if (a.gate)
             pass_gates(a, unit.token(first + i) + unit.sizes.gate(a, number), row);
-        memcpy(a.out + unit.place(first + i, number), row, 4 * a.k);
+        float *out = a.out + unit.place(first + i, number);
+        for (int64_t c = 0; c < a.k; c += LANES) store_row(out, c, a.k, load(row + c));
     }
 }
 
@@ -107,17 +109,21 @@ static void take_slopes(const unit_t &unit, int64_t number, int64_t first, float
     int64_t padded = unit.sizes.padded;
     for (int64_t i = 0; i < QUERIES; i++) {
         float *row = unit.scratch.natural_slopes + i * padded;
-        memset(row, 0, 4 * padded);
-        along[i] = 0;
-        if (first + i >= a.t) continue;
+        if (first + i >= a.t) {
+            memset(row, 0, 4 * padded);
+            along[i] = 0;
+            continue;
+        }
+        int64_t later = unit.place(smaller(first + i + AHEAD, a.t - 1), number);
+        foresee(a.slope + later, a.k);
+        foresee(a.out + later, a.k);
         const float *slope = a.slope + unit.place(first + i, number);
         const float *out = a.out + unit.place(first + i, number);
         vec sums{};
         for (int64_t c = 0; c < a.k; c += LANES) {
-            int n = a.k - c < LANES ? (int)(a.k - c) : LANES;
-            vec x = load_part(slope + c, n);
+            vec x = load_row(slope, c, a.k);
             store(row + c, x);
-            sums += x * load_part(out + c, n);
+            sums += x * load_row(out, c, a.k);
         }
         along[i] = sum(sums);
         if (!a.gate) continue;
@@ -127,6 +133,45 @@ static void take_slopes(const unit_t &unit, int64_t number, int64_t first, float
         pass_gates(a, gates, row);
     }
     transpose(QUERIES, padded, unit.scratch.natural_slopes, padded, unit.scratch.slopes, QUERIES);
+}
+
+// Weights from scores, and from the slopes by the weights those by the scores.
+static void weigh(const head_t &head, scratch_t &scratch, int64_t j, int64_t rows,
+                  const float *most, const float *inverse, const float *along) {
+    int64_t both = head.both(j, rows);
+    for (int n = 0; n < QUERIES; n += LANES) {
+        vec high = load(most + n), over = load(inverse + n), common = load(along + n);
+        float *weights = scratch.weights + n, *slopes = scratch.by_weights + n;
+        for (int64_t r = 0; r < (n ? rows : both); r++) {
+            vec weight = power_of_two(load(weights + r * QUERIES) - high) * over;
+            store(weights + r * QUERIES, weight);
+            store(slopes + r * QUERIES, weight * (load(slopes + r * QUERIES) - common));
+        }
+    }
+}
+
+static void add_by_distance(const head_t &head, scratch_t &scratch, int64_t j, int64_t rows) {
+    int64_t both = head.both(j, rows);
+    for (int64_t r = 0; r < rows; r++) {
+        float *to = scratch.by_seen + head.a.t + head.first - (j + r);
+        for (int n = r < both ? 0 : LANES; n < QUERIES; n += LANES)
+            store(to + n, load(to + n) + load(scratch.by_weights + r * QUERIES + n));
+    }
+}
+
+static void add_by_kept(const head_t &head, scratch_t &scratch, int64_t j, int64_t rows,
+                        float *by_query) {
+    int64_t both = head.both(j, rows);
+    for (int64_t r = 0; r < rows; r++) {
+        vec by_key{}, key = fill((float)(head.kept[j + r] - head.kept[head.first]));
+        for (int n = r < both ? 0 : LANES; n < QUERIES; n += LANES) {
+            vec slope = load(scratch.by_weights + r * QUERIES + n);
+            if (head.a.both_ways) slope = load(head.at_query + n) > key ? -slope : slope;
+            store(by_query + n, load(by_query + n) + slope);
+            by_key += slope;
+        }
+        scratch.by_kept[j + r] -= sum(by_key);
+    }
 }
 
 static void backward_block(const unit_t &unit, head_t &head, const parts_t &parts, int64_t number,
@@ -148,46 +193,25 @@ static void backward_block(const unit_t &unit, head_t &head, const parts_t &part
             parts.sink[number] -= exp2f(sink - over[0][i]) * over[1][i] * along[i];
     }
     int64_t begin = head.begin(), end = head.end();
-    vec by_query[2] = {};
+    float by_query[QUERIES] = {};
     for (int64_t j = begin; j < end; j += KEYS) {
-        int64_t rows = end - j < KEYS ? end - j : KEYS, both = head.both(j, rows);
+        int64_t rows = end - j < KEYS ? end - j : KEYS;
         scores(head, j, rows, scratch.queries, scratch.weights);
         against(head, scratch.values, j, rows, scratch.slopes, scratch.by_weights);
-        for (int64_t r = 0; r < rows; r++) {
-            float *by_seen = scratch.by_seen + a.t + first - (j + r);
-            vec by_key{};
-            for (int n = r >= both; n < 2; n++) {
-                int64_t at = r * QUERIES + n * LANES;
-                vec weight = power_of_two(load(scratch.weights + at) - load(over[0] + n * LANES));
-                weight *= load(over[1] + n * LANES);
-                vec slope = weight * (load(scratch.by_weights + at) - load(along + n * LANES));
-                store(scratch.weights + at, weight);
-                store(scratch.by_weights + at, slope);
-                if (a.by_distance) {
-                    float *to = by_seen + n * LANES;
-                    store(to, load(to) + slope);
-                }
-                if (a.forget) {
-                    if (a.both_ways) {
-                        vec key = fill((float)(head.kept[j + r] - head.kept[first]));
-                        slope = load(head.at_query + n * LANES) > key ? -slope : slope;
-                    }
-                    by_query[n] += slope;
-                    by_key += slope;
-                }
-            }
-            if (a.forget) scratch.by_kept[j + r] -= sum(by_key);
-        }
+        weigh(head, scratch, j, rows, over[0], over[1], along);
+        if (a.by_distance) add_by_distance(head, scratch, j, rows);
+        if (a.forget) add_by_kept(head, scratch, j, rows, by_query);
         along_queries(head, j, rows, scratch.weights, scratch.natural_slopes, scratch.by_values);
         along_queries(head, j, rows, scratch.by_weights, scratch.natural, scratch.by_keys);
         along_keys(head, head.keys, j, rows, scratch.by_weights, scratch.sums, j > begin);
     }
     transpose(padded, QUERIES, scratch.sums, QUERIES, scratch.natural, padded);
     for (int64_t i = 0; i < there; i++) {
-        if (a.forget) scratch.by_kept[first + i] += by_query[i / LANES][i % LANES];
+        if (a.forget) scratch.by_kept[first + i] += by_query[i];
+        foresee_written(unit.by_token(smaller(first + i + AHEAD, a.t - 1)) + number * a.k, a.k);
         give(a, unit.token(first + i) + number * a.k, unit.query_scale(number), first + i,
              unit.factor() / BITS, scratch.natural + i * padded,
-             unit.by_token(first + i) + number * a.k, parts.query_scale + number * a.k);
+             unit.by_token(first + i) + number * a.k, parts.query_scale + number * a.k, padded);
     }
 }
 
@@ -204,7 +228,7 @@ static void finish_head(const unit_t &unit, const parts_t &parts, int64_t number
         double total = 0;
         for (int64_t i = a.t - 1; i >= 0; i--) {
             total += unit.scratch.by_kept[i];
-            unit.by_token(i)[column] = (float)total * sigmoid(-unit.token(i)[column]);
+            unit.by_token(i)[column] = (float)total / (1.0f + expf(unit.token(i)[column]));
         }
     }
 }
@@ -233,11 +257,15 @@ static void backward(int64_t first, int64_t last, const void *data) {
             finish_head(unit, parts, h);
         }
         for (int64_t i = 0; i < a.t; i++) {
-            float *to = unit.by_token(i);
+            float *to = unit.by_token(i), *later = unit.by_token(smaller(i + AHEAD, a.t - 1));
+            foresee_written(later + sizes.keys(a, unit.group), a.k);
+            foresee_written(later + sizes.values(a, unit.group), a.k);
             give(a, unit.token(i) + sizes.keys(a, unit.group), unit.key_scale(), i, 1.0f / BITS,
                  scratch.by_keys + i * sizes.padded, to + sizes.keys(a, unit.group),
-                 parts.key_scale + unit.group * a.k);
-            memcpy(to + sizes.values(a, unit.group), scratch.by_values + i * sizes.padded, 4 * a.k);
+                 parts.key_scale + unit.group * a.k, sizes.padded);
+            for (int64_t c = 0; c < a.k; c += LANES)
+                store_row(to + sizes.values(a, unit.group), c, a.k,
+                          load(scratch.by_values + i * sizes.padded + c));
         }
     }
 }
@@ -252,6 +280,8 @@ static void add_up(const attention_t &a, const float *part, int64_t step, int64_
                 *at = (b % each ? *at : 0.0f) + part[b * step + i];
             }
 }
+
+extern "C" int lanes() { return LANES; }
 
 extern "C" int attention_forward(const attention_t *a) {
     parallel(a->n * a->g, (int)a->threads, forward, a);

@@ -2,6 +2,7 @@
 // back: a norm, a scale and a turn by position (RoPE, arXiv 2104.09864) on the way in, their
 // derivatives on the way out.
 #pragma once
+#include "functions.h"
 #include "tile.h"
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct attention_t {
     int64_t sequence, token; // how far one is from the next
     float *out;              // [n t h k]
     float *rows;             // [n h 2 t] the greatest score (in bits), one over the sum of weights
-    const float *turns;      // [t 2 k / 2] cosines and sines, or 0
+    const float *turns;      // [t 2 padded] cosines and sines of each feature, or 0
     const float *query_scale, *key_scale; // [s h k], [s g k], or 0 for no norm
     const float *by_distance;             // [s h reach], or 0
     const float *sink;                    // [s h], or 0
@@ -34,7 +35,7 @@ static const float UNIT_EPSILON = 1e-6f;
 struct sizes_t {
     int64_t padded, length, gates, width, shared; // of a head, of the queries, of columns; h / g
     sizes_t(const attention_t &a)
-        : padded((a.k + LANES - 1) / LANES * LANES),
+        : padded(PADDED(a.k)),
           length((a.t + QUERIES - 1) / QUERIES * QUERIES),
           gates(a.gate == 0 ? 0 : a.gate == 1 ? a.h : a.h * a.k),
           width((a.h + 2 * a.g) * a.k + gates + (a.forget ? a.h : 0)), shared(a.h / a.g) {}
@@ -49,55 +50,81 @@ struct sizes_t {
     }
 };
 
-INLINE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+// Neighbours change places: features 2i and 2i + 1.
+INLINE vec swap_pairs(vec x) {
+#ifdef __clang__
+    vec y;
+    for (int i = 0; i < LANES; i++) y[i] = x[i ^ 1];
+    return y;
+#else
+    ivec other{};
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) other[i] = i ^ 1;
+    return __builtin_shuffle(x, other);
+#endif
+}
 
-// Features 2i and 2i + 1 turned by an angle, or back.
-static void turn(float *__restrict x, const float *__restrict turns, int64_t pairs, float back) {
-    for (int64_t i = 0; i < pairs; i++) {
-        float a = x[2 * i], b = x[2 * i + 1], c = turns[i], s = turns[pairs + i] * back;
-        x[2 * i] = a * c - b * s;
-        x[2 * i + 1] = a * s + b * c;
-    }
+// Lanes c to c + LANES of a head of k features turned by an angle; back if the sign is -1.
+INLINE vec turned(vec x, const float *turns, int64_t padded, int64_t c, float sign) {
+    return x * load(turns + c) + swap_pairs(x) * load(turns + padded + c) * sign;
 }
 
 INLINE float norm_factor(const float *x, int64_t k) {
-    float power = 0;
-    for (int64_t i = 0; i < k; i++) power += x[i] * x[i];
-    return 1.0f / sqrtf(power / k + UNIT_EPSILON);
+    vec power{};
+    for (int64_t c = 0; c < k; c += LANES) {
+        vec y = load_row(x, c, k);
+        power += y * y;
+    }
+    return 1.0f / root(sum(power) / k + UNIT_EPSILON);
+}
+
+#define AHEAD 12 // tokens: their rows are too far apart for the processor to foresee the next
+
+// Asks for a row that is soon read.
+INLINE void foresee(const float *x, int64_t k) {
+    for (int64_t c = 0; c < k; c += 16) __builtin_prefetch(x + c);
+}
+INLINE void foresee_written(float *x, int64_t k) {
+    for (int64_t c = 0; c < k; c += 16) __builtin_prefetch(x + c, 1);
 }
 
 // One token's head: factor * turn(norm(x) * scale), zeros behind it.
-static void take(const attention_t &a, const float *__restrict x, const float *__restrict scale,
-                 int64_t place, float factor, float *__restrict to, int64_t padded) {
-    if (scale) {
-        float norm = norm_factor(x, a.k) * factor;
-        for (int64_t i = 0; i < a.k; i++) to[i] = x[i] * norm * scale[i];
-    } else
-        for (int64_t i = 0; i < a.k; i++) to[i] = x[i] * factor;
-    for (int64_t i = a.k; i < padded; i++) to[i] = 0;
-    int64_t pairs = a.k / 2;
-    if (a.turns) turn(to, a.turns + place * 2 * pairs, pairs, 1.0f);
+INLINE void take(const attention_t &a, const float *x, const float *scale, int64_t place,
+                 float factor, float *to, int64_t padded) {
+    const int64_t k = a.k;
+    const float *turns = a.turns ? a.turns + place * 2 * padded : 0;
+    if (scale) factor *= norm_factor(x, k);
+    for (int64_t c = 0; c < padded; c += LANES) {
+        vec y = load_row(x, c, k) * factor;
+        if (scale) y *= load_row(scale, c, k);
+        if (turns) y = turned(y, turns, padded, c, 1.0f);
+        store(to + c, y);
+    }
 }
 
 // The derivative of `take` by x (written) and by scale (added to); spoils the slope.
-static void give(const attention_t &a, const float *__restrict x, const float *__restrict scale,
-                 int64_t place, float factor, float *__restrict slope, float *__restrict by_x,
-                 float *__restrict by_scale) {
-    int64_t pairs = a.k / 2;
-    if (a.turns) turn(slope, a.turns + place * 2 * pairs, pairs, -1.0f);
-    if (!scale) {
-        for (int64_t i = 0; i < a.k; i++) by_x[i] = slope[i] * factor;
-        return;
+INLINE void give(const attention_t &a, const float *x, const float *scale, int64_t place,
+                 float factor, float *slope, float *by_x, float *by_scale, int64_t padded) {
+    const int64_t k = a.k;
+    const float *turns = a.turns ? a.turns + place * 2 * padded : 0;
+    float norm = scale ? norm_factor(x, k) : 1.0f;
+    vec along{};
+    for (int64_t c = 0; c < padded; c += LANES) {
+        vec y = load(slope + c) * factor;
+        if (turns) y = turned(y, turns, padded, c, -1.0f);
+        if (scale) {
+            vec given = load_row(x, c, k);
+            add_row(by_scale, c, k, y * given * norm);
+            y *= load_row(scale, c, k);
+            along += y * given;
+            store(slope + c, y);
+        } else
+            store_row(by_x, c, k, y);
     }
-    float norm = norm_factor(x, a.k), along = 0;
-    for (int64_t i = 0; i < a.k; i++) {
-        float by_scaled = slope[i] * factor;
-        by_scale[i] += by_scaled * x[i] * norm;
-        by_x[i] = by_scaled * scale[i];
-        along += by_x[i] * x[i];
-    }
-    along *= norm * norm * norm / a.k;
-    for (int64_t i = 0; i < a.k; i++) by_x[i] = by_x[i] * norm - x[i] * along;
+    if (!scale) return;
+    float less = sum(along) * norm * norm * norm / k;
+    for (int64_t c = 0; c < padded; c += LANES)
+        store_row(by_x, c, k, load(slope + c) * norm - load_row(x, c, k) * less);
 }
 
 // seen[t + i - j] is what is added to the score of key j for query i, in bits; -inf if it is unseen.

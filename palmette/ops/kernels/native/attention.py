@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from palmette.ops.kernels.native.call import address, call
+from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.library import library
 
 GATES = ("none", "head", "element")
@@ -72,7 +73,8 @@ def attention(
     Raises `ValueError` if the shapes do not belong together, `NativeError` if the kernel cannot be
     built.
     """
-    out, _ = forward_operator(projected, by_distance, sink, query_scale, key_scale, *_plain(shape))
+    out: Tensor
+    out, _ = _forward(projected, by_distance, sink, query_scale, key_scale, *_plain(shape))
     return out
 
 
@@ -155,9 +157,10 @@ def backward_operator(
     shape = Shape(heads, kv_heads, head_size, window, rope, both_ways, GATES[gate], forget)
     weights = (by_distance, sink, query_scale, key_scale)
     found = _slopes(projected, weights)
-    wanted = tuple(
-        None if weight is None else slope for weight, slope in zip(weights, found[1:], strict=True)
+    first, second, third, fourth = (
+        None if weight is None else one for weight, one in zip(weights, found[1:], strict=True)
     )
+    wanted = (first, second, third, fourth)
     slope = slope.contiguous()
     _run("attention_backward", projected, weights, shape, out, rows, slope, found[0], wanted)
     return found
@@ -196,16 +199,21 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.shape = inputs[5:]
     ctx.save_for_backward(inputs[0], *output, *inputs[1:5])
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, slope: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     projected, out, rows, *weights = ctx.saved_tensors
-    by_projected, *slopes = backward_operator(slope, projected, out, rows, *weights, *ctx.shape)
+    if slope is None:
+        return (None,) * (5 + len(ctx.shape))
+    by_projected, *slopes = _backward(slope, projected, out, rows, *weights, *ctx.shape)
     given = (None if weight is None else one for weight, one in zip(weights, slopes, strict=True))
     return (by_projected, *given, *(None,) * len(ctx.shape))
 
 
 forward_operator.register_autograd(_differentiate, setup_context=_keep)
+_forward = direct(forward_operator, _keep, _differentiate)
+_backward = direct_backward(backward_operator)
 
 
 def _folded(info: Any, where: tuple[int | None, ...], tensors: tuple[Any, ...]) -> list[Any]:
@@ -246,7 +254,7 @@ def check(projected: Tensor, weights: Weights, shape: Shape) -> None:
     if h % g:
         raise ValueError(f"{h} query heads cannot share {g} heads of keys evenly")
     models = tuple(projected.shape[:-3])
-    by_distance, sink, query_scale, key_scale = weights
+    by_distance, _, query_scale, key_scale = weights
     reach = projected.shape[-2] if by_distance is None else by_distance.shape[-1]
     if reach < projected.shape[-2]:
         raise ValueError(f"{projected.shape[-2]} tokens, but biases for {reach} distances")
@@ -280,9 +288,10 @@ def _run(
         None if weight is None else weight.contiguous() for weight in weights
     )
     s = models[0] if models else 1
-    turns = turns_by_position(length, shape.head_size // 2) if shape.rope else None
+    kernel = library("attention")
+    turns = turns_by_position(length, shape.head_size, kernel.lanes()) if shape.rope else None
     call(
-        getattr(library("attention"), way),
+        getattr(kernel, way),
         *(address(projected), projected.stride(-3), projected.stride(-2)),
         *map(address, (out, rows, turns, query_scale, key_scale, by_distance, sink)),
         *(0 if by_distance is None else by_distance.shape[-1], s, s * batch, length),
@@ -293,8 +302,18 @@ def _run(
 
 
 @lru_cache(maxsize=64)
-def turns_by_position(length: int, pairs: int) -> Tensor:
-    """Cosines and sines of the angles t 10000^(-2i/k) [t 2 pairs], as the torch form has them."""
+def turns_by_position(length: int, size: int, lanes: int) -> Tensor:
+    """What feature i and its neighbour are multiplied with to turn [t 2 size], size up to `lanes`.
+
+    Cosines, and sines of which every first one is negative: of t 10000^(-2i/k), as the torch form
+    has it. A last feature without a neighbour stays.
+    """
+    pairs = size // 2
     frequency = 10000.0 ** (-torch.arange(pairs) / max(pairs, 1))
     angle = torch.arange(length)[:, None] * frequency
-    return torch.stack((angle.cos(), angle.sin()), 1)
+    turns = torch.zeros(length, 2, -(-size // lanes) * lanes)
+    turns[:, 0] = 1.0
+    turns[:, 0, : 2 * pairs] = angle.cos().repeat_interleave(2, -1)
+    turns[:, 1, 1 : 2 * pairs : 2] = angle.sin()
+    turns[:, 1, 0 : 2 * pairs : 2] = -angle.sin()
+    return turns

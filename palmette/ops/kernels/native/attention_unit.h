@@ -51,12 +51,14 @@ struct unit_t { // what one worker does at a time: a group of heads of one seque
 
     void take_keys() const {
         for (int64_t i = 0; i < a.t; i++) {
-            const float *x = token(i);
+            const float *x = token(i), *later = token(smaller(i + AHEAD, a.t - 1));
+            foresee(later + sizes.keys(a, group), a.k);
+            foresee(later + sizes.values(a, group), a.k);
             int64_t at = i * sizes.padded;
             take(a, x + sizes.keys(a, group), key_scale(), i, 1.0f, scratch.keys + at, sizes.padded);
             const float *v = x + sizes.values(a, group);
-            for (int64_t c = 0; c < sizes.padded; c++)
-                scratch.values[at + c] = c < a.k ? v[c] : 0.0f;
+            for (int64_t c = 0; c < sizes.padded; c += LANES)
+                store(scratch.values + at + c, load_row(v, c, a.k));
         }
     }
     head_t head(int64_t number) const {
@@ -71,6 +73,7 @@ struct unit_t { // what one worker does at a time: a group of heads of one seque
         int64_t padded = sizes.padded;
         for (int64_t i = 0; i < QUERIES; i++) {
             float *to = scratch.natural + i * padded;
+            foresee(token(smaller(first + i + AHEAD, a.t - 1)) + number * a.k, a.k);
             if (first + i < a.t)
                 take(a, token(first + i) + number * a.k, query_scale(number), first + i, factor(),
                      to, padded);
@@ -83,28 +86,21 @@ struct unit_t { // what one worker does at a time: a group of heads of one seque
 
 // What the gates let through of a row.
 static void pass_gates(const attention_t &a, const float *gates, float *row) {
-    if (a.gate == 1) {
-        float open = sigmoid(gates[0]);
-        for (int64_t c = 0; c < a.k; c++) row[c] *= open;
-    } else if (a.gate == 2)
-        for (int64_t c = 0; c < a.k; c += LANES) {
-            int n = a.k - c < LANES ? (int)(a.k - c) : LANES;
-            vec open = 1.0f / (1.0f + exponential(-load_part(gates + c, n)));
-            store_part(row + c, load_part(row + c, n) * open, n);
-        }
+    vec one = a.gate == 1 ? sigmoid(fill(gates[0])) : vec{};
+    for (int64_t c = 0; c < a.k; c += LANES) {
+        vec open = a.gate == 1 ? one : sigmoid(load_row(gates, c, a.k));
+        store(row + c, load(row + c) * open);
+    }
 }
 
 // The gates' derivative, from the gated output and its slope.
 static void give_gates(const attention_t &a, const float *gates, const float *out,
                        const float *slope, float *by_gates) {
-    if (a.gate == 1) {
-        float along = 0;
-        for (int64_t c = 0; c < a.k; c++) along += slope[c] * out[c];
-        by_gates[0] = along * sigmoid(-gates[0]);
-    } else if (a.gate == 2)
-        for (int64_t c = 0; c < a.k; c += LANES) {
-            int n = a.k - c < LANES ? (int)(a.k - c) : LANES;
-            vec shut = 1.0f / (1.0f + exponential(load_part(gates + c, n)));
-            store_part(by_gates + c, load_part(slope + c, n) * load_part(out + c, n) * shut, n);
-        }
+    vec along{};
+    for (int64_t c = 0; c < a.k; c += LANES) {
+        vec x = load_row(slope, c, a.k) * load_row(out, c, a.k);
+        if (a.gate == 2) store_row(by_gates, c, a.k, x * sigmoid(-load_row(gates, c, a.k)));
+        along += x;
+    }
+    if (a.gate == 1) by_gates[0] = sum(along * sigmoid(fill(-gates[0])));
 }

@@ -19,13 +19,12 @@ Run = Callable[..., Any]
 PLAIN = (Tensor, nn.Parameter)
 
 
-def plain(x: Tensor, y: Tensor) -> bool:
+def plain(x: Tensor, y: Tensor | None) -> bool:
     """Whether both are ordinary tensors of a CPU, and nothing watches operators being called."""
     return (
         type(x) in PLAIN
-        and type(y) in PLAIN
         and x.is_cpu
-        and y.is_cpu
+        and (y is None or (type(y) in PLAIN and y.is_cpu))
         and peek_interpreter_stack() is None
         and not _len_torch_dispatch_stack()
         and not _len_torch_function_stack()
@@ -37,7 +36,8 @@ def direct(operator: Any, keep: Run, differentiate: Run) -> Run:
     """The operator, called with its whole list of arguments, by the short way where it is open.
 
     `operator` is what `custom_op` made; `keep` and `differentiate` are what it registers for
-    autograd. Whether the way is open is asked of the first two arguments, which are tensors.
+    autograd. Whether the way is open is asked of the first two arguments, which are tensors;
+    the second may be None.
     """
     run = operator._init_fn
 

@@ -136,5 +136,3 @@ INLINE vec power_of_two(vec x) {
     p = (vec)((ivec)p + ((ivec)shifted << 23));
     return x < -125.0f ? vec{} : p;
 }
-
-INLINE vec larger(vec x, vec y) { return x > y ? x : y; }
