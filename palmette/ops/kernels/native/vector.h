@@ -36,13 +36,32 @@ INLINE vec load_part(const float *p, int n) {
 INLINE void store_part(float *p, vec x, int n) { memcpy(p, &x, 4 * n); }
 
 // The sum of all lanes, halves first.
+#if defined(__clang__)
 INLINE float sum(vec x) {
     float s[LANES];
     memcpy(s, &x, sizeof x);
+#pragma unroll
     for (int n = LANES / 2; n; n /= 2)
         for (int i = 0; i < n; i++) s[i] += s[i + n];
     return s[0];
 }
+#else
+template <int HALF>
+INLINE vec halves(vec x) {
+    ivec other;
+    for (int i = 0; i < LANES; i++) other[i] = i ^ HALF;
+    return x + __builtin_shuffle(x, other);
+}
+INLINE float sum(vec x) {
+#if LANES == 16
+    x = halves<8>(x);
+#endif
+#if LANES >= 8
+    x = halves<4>(x);
+#endif
+    return halves<1>(halves<2>(x))[0];
+}
+#endif
 
 // e^x to about one unit in the last place; 0 below -87.3, infinite above 88.7.
 // 2^n e^r with r within half a ln 2 (Cody and Waite), e^r by a polynomial (Cephes' expf).
