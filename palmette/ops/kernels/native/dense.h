@@ -203,7 +203,7 @@ static inline chunks_t chunks_of(int64_t rows) {
     int64_t size = (rows + 15) / 16;
     if (size < 512) size = 512;
     size = (size + TILE - 1) / TILE * TILE;
-    return chunks_t{rows, size, (rows + size - 1) / size};
+    return chunks_t{rows, size, rows ? (rows + size - 1) / size : 1};
 }
 
 // No more threads than there are 2^21 multiplications for.
