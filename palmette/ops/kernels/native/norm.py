@@ -103,8 +103,8 @@ def _(
     inner = scale.ndim - (where[1] is not None) == 2
     if inner or where[1] is not None or where[2] is not None:
         given = fold(info, where[:3], (x, scale, shift), inner)
-        return unfold(norm(*given, kind, epsilon), info, inner), 0
-    return norm(*fold(info, where[:1], (x,), False), scale, shift, kind, epsilon), 0
+        return unfold(_norm(*given, kind, epsilon), info, inner), 0
+    return _norm(*fold(info, where[:1], (x,), False), scale, shift, kind, epsilon), 0
 
 
 def _check(x: Tensor, scale: Tensor, shift: Tensor | None) -> tuple[int, int, int]:
