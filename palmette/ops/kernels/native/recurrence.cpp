@@ -35,7 +35,7 @@ static void forward_part(int64_t first, int64_t last, const void *data) {
     forward_t<TOKENS> room;
     float *memory = reserved([&](arena_t &arena) { room.take(arena, s); });
     if (!memory) return (void)(job.failed = true);
-    see<TOKENS>(s, room.chunk.weights);
+    settle<TOKENS>(call, s, room.chunk);
     for (int64_t i = first; i < last; i++)
         forward_head<TOKENS>(call, s, room, i / call.h, i % call.h);
     free(memory);
@@ -54,7 +54,7 @@ static void backward_part(int64_t first, int64_t last, const void *data) {
         for (int64_t i = 0; i < call.segment; i++) chunks[i].take(arena, s);
     });
     if (!memory) return (void)(job.failed = true);
-    for (int64_t i = 0; i < call.segment; i++) see<TOKENS>(s, chunks[i].weights);
+    for (int64_t i = 0; i < call.segment; i++) settle<TOKENS>(call, s, chunks[i]);
     for (int64_t i = first * heads; i < last * heads; i++)
         backward_head<TOKENS>(call, s, room, i / call.h, i % call.h);
     free(memory);

@@ -16,13 +16,13 @@ template <int C> struct backward_t {
     float *g;           // [rows vr]
     float *d_values;    // [columns vr]
     float *values_turned;               // [vp pair_row]
-    float *d_pairs, *seen;              // [rows pair_row]
+    float *d_pairs;                     // [rows pair_row]
     float *state_turned, *d_state_turned; // [vp kr]
     float *d_state;                     // [kp vr]
     float *from_state, *d_rows;         // [rows kr]
     float *to_state, *d_columns;        // [columns kr]
     float *d_decay;                     // [C] or [C kr]
-    float *dots;                        // [4C]
+    float *dots;                        // [C]
 
     void take(arena_t &arena, const sizes_t &s) {
         turned = arena.take(s.kp * s.pair_row);
@@ -31,7 +31,6 @@ template <int C> struct backward_t {
         d_values = arena.take(s.columns * s.vr);
         values_turned = arena.take(s.vp * s.pair_row);
         d_pairs = arena.take(s.rows * s.pair_row);
-        seen = arena.take(s.rows * s.pair_row);
         state_turned = arena.take(s.vp * s.kr);
         d_state_turned = arena.take(s.vp * s.kr);
         d_state = arena.take(s.kp * s.vr);
@@ -40,7 +39,7 @@ template <int C> struct backward_t {
         to_state = arena.take(s.columns * s.kr);
         d_columns = arena.take(s.columns * s.kr);
         d_decay = arena.take(C * (s.decay == CHANNEL_DECAY ? s.kr : 1));
-        dots = arena.take(4 * C);
+        dots = arena.take(C);
     }
 };
 
@@ -72,19 +71,22 @@ static void decay_head_backward(
         for (int64_t at = 0; at < s.kp; at += LANES) sums += load(passing + at);
         whole = sum(sums);
     }
-    for (int64_t at = 0; at < s.rows * s.pair_row; at += LANES)
-        store(room.seen + at, load(room.d_pairs + at) * load(chunk.pairs + at));
     float out[C] = {}, into[C] = {};
     if (!first) {
-        dot_rows(s.rows, s.kv, chunk.rows_start, room.from_state, s.kr, room.dots);
-        for (int64_t i = 0; i < C; i++) {
-            if (i >= s.exclusive) out[i - s.exclusive] += room.dots[i];
-            if (s.erase) out[i] += room.dots[C + i];
+        dot_rows<C>(s.kv, chunk.rows_start, room.from_state, s.kr, room.dots);
+        for (int64_t i = s.exclusive; i < C; i++) out[i - s.exclusive] = room.dots[i];
+        if (s.erase) {
+            dot_rows<C>(s.kv, chunk.rows_start + C * s.kr, room.from_state + C * s.kr, s.kr,
+                        room.dots);
+            for (int64_t i = 0; i < C; i++) out[i] += room.dots[i];
         }
     }
     if (!last) {
-        dot_rows(s.columns, s.kv, chunk.columns_end, room.to_state, s.kr, room.dots);
-        for (int64_t c = 0; c < s.columns; c++) into[c % C] += room.dots[c];
+        for (int64_t set = 0; set < s.columns; set += C) {
+            dot_rows<C>(s.kv, chunk.columns_end + set * s.kr, room.to_state + set * s.kr, s.kr,
+                        room.dots);
+            for (int64_t i = 0; i < C; i++) into[i] += room.dots[i];
+        }
     }
     for (int64_t i = 0; i < C; i++) room.d_decay[i] = whole;
     float later = 0, earlier = 0;
@@ -92,26 +94,23 @@ static void decay_head_backward(
     for (int64_t i = 0; i < C; i++) room.d_decay[i] += earlier, earlier += into[i];
 
     // Between rows from t on and columns before t: rows are added from the last one on.
-    float below[2 * C] = {}, sums[C * C];
-    for (int64_t t = C - 1; t >= 0; t--) {
-        const int64_t q = t + s.exclusive;
-        for (int64_t c = 0; c < s.columns; c += LANES) {
-            vec x = load(below + c);
-            if (q < C) x += load(room.seen + q * s.pair_row + c);
-            if (s.erase) x += load(room.seen + (C + t) * s.pair_row + c);
-            store(below + c, x);
+    const int64_t a = C * s.pair_row;
+    vec x[C];
+    UNROLL for (int i = 0; i < C; i++) x[i] = vec{};
+    for (int64_t c = 0; c < C; c += LANES) {
+        const ivec lanes = lanes_from((int)c);
+        vec below{};
+        UNROLL for (int t = C - 1; t > 0; t--) {
+            for (int64_t set = c; set < s.columns; set += C) {
+                const int64_t at = t * s.pair_row + set, q = at + s.exclusive * s.pair_row;
+                if (t + s.exclusive < C) below += load(room.d_pairs + q) * load(chunk.pairs + q);
+                if (s.erase) below += load(room.d_pairs + a + at) * load(chunk.pairs + a + at);
+            }
+            x[t] += lanes < t ? below : vec{};
         }
-        for (int64_t j = 0; j < C; j++)
-            sums[t * C + j] = j < t ? below[j] + (s.columns > C ? below[C + j] : 0.0f) : 0.0f;
     }
-    for (int64_t t = 0; t < C; t += LANES) {
-        vec x[LANES];
-        UNROLL for (int l = 0; l < LANES; l++) {
-            x[l] = load(sums + (t + l) * C);
-            for (int64_t j = LANES; j < C; j += LANES) x[l] += load(sums + (t + l) * C + j);
-        }
-        store(room.d_decay + t, load(room.d_decay + t) + sums_of(x));
-    }
+    for (int64_t t = 0; t < C; t += LANES)
+        store(room.d_decay + t, load(room.d_decay + t) + sums_of(x + t));
 }
 
 // The derivatives by columns and by channels' log decays, from weighted pairs, from_state and
@@ -198,12 +197,13 @@ static void write_gradients(
     const call_t &call, const sizes_t &s, const chunk_t<C> &chunk, const backward_t<C> &room) {
     const int64_t b = chunk.batch, h = chunk.head, t = chunk.first, n = chunk.count;
     const int64_t keys = chunk.key_column(s);
+    scale_rows(C, s.kv, chunk.scales, room.d_rows, room.d_rows, s.kr);
     // A head's gradient is added where earlier heads have theirs already.
 #define WRITE(from, tensor)                                                                        \
     write_rows(from, s.kr, n, s.k, call.tensor.of(b, h, t), call.tensor.t, h && !call.tensor.h)
     WRITE(room.d_rows, d_q);
     WRITE(room.d_columns + keys * s.kr, d_key);
-    if (s.erase) WRITE(room.d_rows + C * s.kr, d_a);
+    if (call.a.at) WRITE(room.d_rows + C * s.kr, d_a);
     if (s.erase == BY_ITSELF) WRITE(room.d_columns, d_erased);
     if (s.decay == CHANNEL_DECAY) WRITE(room.d_decay, d_log_decay);
 #undef WRITE
@@ -216,8 +216,13 @@ template <int C>
 static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C> &chunk,
                            backward_t<C> &room, bool first, bool last) {
     const int64_t b = chunk.batch, h = chunk.head, t = chunk.first;
+    fetch<C>(call, s, b, h, t - call.segment * C);
+    if (!first) fetch_rows<0>(call.d_o.of(b, h, t - C), call.d_o.t, C, s.v);
+    fetch_rows<1>(call.d_q.of(b, h, t), call.d_q.t, chunk.count, s.k);
+    fetch_rows<1>(call.d_key.of(b, h, t), call.d_key.t, chunk.count, s.k);
+    if (s.erase && call.a.at) fetch_rows<1>(call.d_a.of(b, h, t), call.d_a.t, chunk.count, s.k);
     const float *erasing = chunk.pairs + C * s.pair_row;
-    float *g = room.g, *d_written = room.d_values + chunk.key_column(s) * s.vr;
+    float *g = room.g, *d_written = room.d_values;
     read_rows(call.d_o.of(b, h, t), call.d_o.t, chunk.count, s.v, g, s.vr, C);
 
     product(s.columns, s.vv, C, factor_t{chunk.pairs, 1, s.pair_row}, g, s.vr, room.d_values, 0,
@@ -225,16 +230,23 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
     if (!last)
         product(s.columns, s.vv, s.k, factor_t{chunk.columns_end, s.kr, 1}, room.d_state, s.vr,
                 room.d_values, room.d_values, s.vr);
-    if (s.erase) {
-        solve_turned<C>(erasing, s.pair_row, room.d_values, s.vr, s.vv);
-        memcpy(g + C * s.vr, room.d_values, C * s.vr * 4);
-    }
-    if (s.erase == BY_ITSELF)
+    if (s.erase)
+        solve_turned<C>(erasing, s.pair_row, room.d_values, g + C * s.vr, s.vr, s.vv);
+    if (s.erase == BY_KEY) memcpy(d_written, g + C * s.vr, C * s.vr * 4);
+    if (s.erase == BY_ITSELF) {
+        d_written += C * s.vr;
         product(C, s.vv, C, factor_t{erasing + C, 1, s.pair_row}, g + C * s.vr, s.vr, d_written,
                 d_written, s.vr);
+    }
     for (int64_t i = 0; s.exclusive && i < C; i++)
         for (int64_t j = i * s.vr; j < i * s.vr + s.vp; j += LANES)
             store(d_written + j, load(d_written + j) + load(g + j) * chunk.own[i]);
+    if (call.write_rate.at) {
+        dot_rows<C>(s.vv, d_written, chunk.given, s.vr, room.dots);
+        write_rows(room.dots, 1, chunk.count, 1, call.d_write_rate.of(b, h, t),
+                   call.d_write_rate.t, false);
+        scale_rows(C, s.vv, chunk.write_rates, d_written, d_written, s.vr);
+    }
     write_rows(d_written, s.vr, chunk.count, s.v, call.d_value.of(b, h, t), call.d_value.t, false);
 
     transpose(s.pair_row, s.vp, chunk.values, s.vr, room.values_turned, s.pair_row);
@@ -267,21 +279,21 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
         }
         decay_channels_backward<C>(s, chunk, room, first, last);
     } else {
+        const bool decays = s.decay == HEAD_DECAY;
         product(s.rows, s.kv, s.columns, pairs, chunk.columns, s.kr, room.d_rows,
-                0, s.kr);
-        product(s.columns, s.kv, s.rows, pairs_turned, chunk.rows, s.kr, room.d_columns, 0, s.kr);
-        for (int64_t i = 0; !first && i < s.rows; i++)
-            for (int64_t at = i * s.kr; at < i * s.kr + s.kp; at += LANES) {
-                vec d = load(room.from_state + at);
-                if (s.decay == HEAD_DECAY) d *= chunk.start_of[i];
-                store(room.d_rows + at, load(room.d_rows + at) + d);
-            }
-        for (int64_t i = 0; !last && i < s.columns; i++)
-            for (int64_t at = i * s.kr; at < i * s.kr + s.kp; at += LANES) {
-                vec d = load(room.to_state + at);
-                if (s.decay == HEAD_DECAY) d *= chunk.end_of[i];
-                store(room.d_columns + at, load(room.d_columns + at) + d);
-            }
+                first ? 0 : room.from_state, s.kr, decays ? chunk.start_of : 0);
+        product(s.columns, s.kv, s.rows, pairs_turned, chunk.rows, s.kr, room.d_columns,
+                last ? 0 : room.to_state, s.kr, decays ? chunk.end_of : 0);
+    }
+    if (call.erase_rate.at) { // a = -rate k
+        dot_rows<C>(s.kv, room.d_rows + C * s.kr, chunk.columns, s.kr, room.dots);
+        float *to = call.d_erase_rate.of(b, h, t);
+        for (int64_t i = 0; i < chunk.count; i++) {
+            to[i * call.d_erase_rate.t] = -room.dots[i];
+            for (int64_t j = i * s.kr; j < i * s.kr + s.kp; j += LANES)
+                store(room.d_columns + j, load(room.d_columns + j) +
+                                              load(room.d_rows + C * s.kr + j) * chunk.erase_rates[i]);
+        }
     }
     if (s.exclusive) bonus_backward<C>(call, s, chunk, room);
     write_gradients<C>(call, s, chunk, room);

@@ -25,8 +25,10 @@ struct tensor_t {
 // What all is called with. A gradient is `shared` if heads have it together.
 struct call_t {
     int64_t b, h, t, k, v, decay, erase, exclusive, models, shared, segment, threads;
-    tensor_t q, key, value, log_decay, a, erased, bonus, o, states;
-    tensor_t d_o, d_q, d_key, d_value, d_log_decay, d_a, d_erased, d_bonus;
+    double scale; // of the queries
+    tensor_t q, key, value, log_decay, a, erased, bonus, erase_rate, write_rate;
+    tensor_t o, states, d_o;
+    tensor_t d_q, d_key, d_value, d_log_decay, d_a, d_erased, d_bonus, d_erase_rate, d_write_rate;
 };
 
 // Memory that is handed out once, in lines of the cache; to count only, it may lie anywhere.
@@ -74,7 +76,9 @@ template <int C> struct chunk_t {
     // rows: C queries, then C that erase; columns: C that are erased (if they differ), then C keys
     float *rows, *rows_middle, *rows_start; // as given, to the middle, from the start
     float *columns, *columns_middle, *columns_end;
-    float *values; // what the columns write
+    float *values; // what the columns write [columns vr]
+    float *given;  // the values as given [C vr], for their rates
+    float *erase_rates, *write_rates, *scales; // [C]
     float *pairs;  // rows x columns
     float *weights; // of the pairs: decays, or 1 and 0
     float *up, *down, *start, *end; // of channels [C kr]: around the middle, from start, to end
@@ -83,7 +87,7 @@ template <int C> struct chunk_t {
     float *keep;                    // of the whole chunk [kp]
     float *decays;                  // e^g [C kr], or [C]
     float *state;                   // before the chunk
-    float *present;                 // the values as given, if the read is exclusive
+    float *present;                 // the values before the erasure, if the read is exclusive
     float *own;                     // q . (bonus k) [C]
 
     void take(arena_t &arena, const sizes_t &s) {
@@ -91,6 +95,9 @@ template <int C> struct chunk_t {
         rows = rows_middle = rows_start = arena.take(s.rows * s.kr);
         columns = columns_middle = columns_end = arena.take(wide);
         values = arena.take(columns_padded * s.vr);
+        given = arena.take(C * s.vr);
+        erase_rates = arena.take(C), write_rates = arena.take(C);
+        scales = arena.take(C);
         pairs = arena.take(s.rows * s.pair_row);
         weights = arena.take(s.rows * s.pair_row);
         keep = arena.take(s.kp);
@@ -115,21 +122,30 @@ template <int C> struct chunk_t {
     int64_t key_column(const sizes_t &s) const { return s.erase == BY_ITSELF ? C : 0; }
 };
 
-// Which pairs are seen, as weights of 1 and 0: all columns j up to the row's own i, or before it.
-template <int C> static void see(const sizes_t &s, float *weights) {
+// What stays: the queries' scale, and which pairs are seen, as weights of 1 and 0: all columns j up
+// to the row's own i, or before it.
+template <int C> static void settle(const call_t &call, const sizes_t &s, chunk_t<C> &chunk) {
+    for (int64_t i = 0; i < C; i++) chunk.scales[i] = (float)call.scale;
     for (int64_t r = 0; r < s.rows; r++)
         for (int64_t c = 0; c < s.columns; c++) {
             const int64_t last = s.strict(r, C) ? r % C - 1 : r % C;
-            weights[r * s.pair_row + c] = c % C <= last ? 1.0f : 0.0f;
+            chunk.weights[r * s.pair_row + c] = c % C <= last ? 1.0f : 0.0f;
         }
+}
+
+// The numbers of a vector's lanes, from `first` on.
+INLINE ivec lanes_from(int first) {
+    ivec lanes;
+    UNROLL for (int i = 0; i < LANES; i++) lanes[i] = first + i;
+    return lanes;
 }
 
 // A head's decays: e^g, from the start, to the end, and between all pairs.
 template <int C>
 static void decay_head(const call_t &call, const sizes_t &s, chunk_t<C> &chunk) {
     float *decays = chunk.decays;
-    const float *g = call.log_decay.of(chunk.batch, chunk.head, chunk.first);
-    for (int64_t i = 0; i < C; i++) decays[i] = i < chunk.count ? g[i * call.log_decay.t] : 0.0f;
+    read_column<C>(call.log_decay.of(chunk.batch, chunk.head, chunk.first), call.log_decay.t,
+                   chunk.count, decays);
     for (int64_t i = 0; i < C; i += LANES) store(decays + i, exponential(load(decays + i)));
     float from_start = 1.0f, to_end = 1.0f;
     for (int64_t i = 0; i < C; i++) {
@@ -142,17 +158,19 @@ static void decay_head(const call_t &call, const sizes_t &s, chunk_t<C> &chunk) 
         chunk.end_of[j] = chunk.end_of[C + j] = to_end;
         to_end *= decays[j];
     }
-    for (int64_t i = 0; i < s.state_rows; i++) chunk.keep[i] = from_start;
-    float between[2 * C] = {}; // of all columns, and token i
-    for (int64_t i = 0; i < C; i++) {
-        float *q = chunk.weights + i * s.pair_row, *a = q + C * s.pair_row;
-        if (s.exclusive) memcpy(q, between, s.columns * 4);
-        for (int64_t c = 0; c < C; c += LANES)
-            store(between + c, load(between + c) * decays[i]);
-        memcpy(between + C, between, C * 4);
-        if (s.erase) memcpy(a, between, s.columns * 4);
-        between[i] = between[C + i] = 1.0f;
-        if (!s.exclusive) memcpy(q, between, s.columns * 4);
+    for (int64_t i = 0; i < s.state_rows; i += LANES) store(chunk.keep + i, fill(from_start));
+    for (int64_t c = 0; c < C; c += LANES) {
+        const ivec lanes = lanes_from((int)c);
+        vec between{}; // of columns c.. and token i
+        for (int64_t i = 0; i < C; i++) {
+            vec before = between, strict = between * decays[i];
+            between = lanes == (int)i ? fill(1.0f) : strict;
+            for (int64_t set = 0; set < s.columns; set += C) {
+                float *q = chunk.weights + i * s.pair_row + set + c, *a = q + C * s.pair_row;
+                store(q, s.exclusive ? before : between);
+                if (s.erase) store(a, strict);
+            }
+        }
     }
     scale_rows(s.rows, s.kv, chunk.start_of, chunk.rows, chunk.rows_start, s.kr);
     scale_rows(s.columns, s.kv, chunk.end_of, chunk.columns, chunk.columns_end, s.kr);
@@ -220,19 +238,52 @@ static void weigh(const sizes_t &s, const float *weights, float *pairs) {
     }
 }
 
+// Brings what `prepare` will read of the chunk at token t nearer: rows that are far apart are not
+// foreseen by the processor. Beyond the last token stands the next head's first one, and before the
+// first token the next head's end.
+template <int C>
+static void fetch(const call_t &call, const sizes_t &s, int64_t b, int64_t h, int64_t t) {
+    if (t < 0 || t >= call.t) {
+        t = t < 0 ? t + up_to(call.t, C) : 0;
+        if (++h == call.h) h = 0, b++;
+        if (b == call.b || t < 0) return;
+    }
+    const int64_t n = call.t - t < C ? call.t - t : C;
+    fetch_rows<0>(call.q.of(b, h, t), call.q.t, n, s.k);
+    fetch_rows<0>(call.key.of(b, h, t), call.key.t, n, s.k);
+    fetch_rows<0>(call.value.of(b, h, t), call.value.t, n, s.v);
+    if (s.erase && call.a.at) fetch_rows<0>(call.a.of(b, h, t), call.a.t, n, s.k);
+    if (s.erase == BY_ITSELF) fetch_rows<0>(call.erased.of(b, h, t), call.erased.t, n, s.k);
+    if (s.decay == CHANNEL_DECAY)
+        fetch_rows<0>(call.log_decay.of(b, h, t), call.log_decay.t, n, s.k);
+}
+
 // Reads a chunk and computes all that does not depend on the state. `turned` is room for the
 // transposed columns [kp pair_row].
 template <int C>
 static void prepare(const call_t &call, const sizes_t &s, chunk_t<C> &chunk, float *turned) {
     const int64_t b = chunk.batch, h = chunk.head, t = chunk.first, n = chunk.count;
     const int64_t keys = chunk.key_column(s);
-    read_rows(call.q.of(b, h, t), call.q.t, n, s.k, chunk.rows, s.kr, C);
-    if (s.erase)
+    read_rows(call.q.of(b, h, t), call.q.t, n, s.k, chunk.rows, s.kr, C, chunk.scales);
+    if (call.erase_rate.at) { // a = -rate k
+        read_column<C>(call.erase_rate.of(b, h, t), call.erase_rate.t, n, chunk.erase_rates);
+        for (int64_t i = 0; i < C; i++) chunk.erase_rates[i] = -chunk.erase_rates[i];
+        read_rows(call.key.of(b, h, t), call.key.t, n, s.k, chunk.rows + C * s.kr, s.kr, C,
+                  chunk.erase_rates);
+    } else if (s.erase) {
         read_rows(call.a.of(b, h, t), call.a.t, n, s.k, chunk.rows + C * s.kr, s.kr, C);
+    }
     if (s.erase == BY_ITSELF)
         read_rows(call.erased.of(b, h, t), call.erased.t, n, s.k, chunk.columns, s.kr, C);
     read_rows(call.key.of(b, h, t), call.key.t, n, s.k, chunk.columns + keys * s.kr, s.kr, C);
-    read_rows(call.value.of(b, h, t), call.value.t, n, s.v, chunk.values + keys * s.vr, s.vr, C);
+    if (call.write_rate.at) {
+        read_column<C>(call.write_rate.of(b, h, t), call.write_rate.t, n, chunk.write_rates);
+        read_rows(call.value.of(b, h, t), call.value.t, n, s.v, chunk.given, s.vr, C);
+        scale_rows(C, s.vv, chunk.write_rates, chunk.given, chunk.values + keys * s.vr, s.vr);
+    } else {
+        read_rows(call.value.of(b, h, t), call.value.t, n, s.v, chunk.values + keys * s.vr, s.vr,
+                  C);
+    }
     if constexpr (C == CHANNEL_CHUNK) {
         if (s.decay == CHANNEL_DECAY) decay_channels<C>(call, s, chunk);
     } else {
@@ -250,8 +301,7 @@ static void prepare(const call_t &call, const sizes_t &s, chunk_t<C> &chunk, flo
             for (int64_t j = 0; j < s.k; j++) dot += q[j] * key[j] * bonus[j];
             chunk.own[i] = dot;
         }
-        for (int64_t i = 0; i < C; i++)
-            memcpy(chunk.present + i * s.vr, chunk.values + (keys + i) * s.vr, s.vp * 4);
+        memcpy(chunk.present, chunk.values + keys * s.vr, C * s.vr * 4);
     }
 }
 
@@ -262,15 +312,11 @@ static void write_values(const sizes_t &s, chunk_t<C> &chunk, const float *read)
     if (s.erase == NO_ERASURE) return;
     const float *pairs = chunk.pairs + C * s.pair_row; // of the rows that erase
     const float *erased = read ? read + C * s.vr : 0;
-    if (s.erase == BY_KEY) {
-        for (int64_t i = 0; erased && i < C; i++)
-            for (int64_t j = i * s.vr; j < i * s.vr + s.vp; j += LANES)
-                store(chunk.values + j, load(chunk.values + j) + load(erased + j));
-    } else {
-        product(C, s.vv, C, factor_t{pairs + C, s.pair_row, 1}, chunk.values + C * s.vr, s.vr,
-                chunk.values, erased, s.vr);
-    }
-    solve<C>(pairs, s.pair_row, chunk.values, s.vr, s.vv);
+    if (s.erase == BY_KEY)
+        return solve<C>(pairs, s.pair_row, chunk.values, erased, chunk.values, s.vr, s.vv);
+    product(C, s.vv, C, factor_t{pairs + C, s.pair_row, 1}, chunk.values + C * s.vr, s.vr,
+            chunk.values, erased, s.vr);
+    solve<C>(pairs, s.pair_row, chunk.values, 0, chunk.values, s.vr, s.vv);
 }
 
 // The state after a chunk; `before` is absent if that is zero.

@@ -27,6 +27,8 @@ static void forward_head(
         if (call.states.at && n && n % call.segment == 0)
             write_rows(chunk.state, s.vr, s.k, s.v, call.states.of(batch, head, n / call.segment - 1),
                        s.v, false);
+        fetch<C>(call, s, batch, head, chunk.first + C);
+        fetch_rows<1>(call.o.of(batch, head, chunk.first), call.o.t, chunk.count, s.v);
         prepare<C>(call, s, chunk, room.turned);
         if (n)
             product(s.rows, s.vv, s.k, factor_t{chunk.rows_start, s.kr, 1}, chunk.state, s.vr,

@@ -71,16 +71,35 @@ INLINE void copy_tail(float *to, const float *from, int64_t n) {
     if (n & 1) memcpy(to, from, 4);
 }
 
-// The first n of `rows` rows of any memory into padded rows, with zeros in place of the others.
+// The first n of `rows` rows of any memory into padded rows, with zeros in place of the others;
+// each times its factor, where there are factors.
 static void read_rows(const float *from, int64_t from_row, int64_t n, int64_t width, float *to,
-                      int64_t row, int64_t rows) {
+                      int64_t row, int64_t rows, const float *factors = 0) {
     const int64_t whole = width / LANES * LANES, tail = width - whole;
     for (int64_t i = 0; i < n; i++, from += from_row, to += row) {
-        for (int64_t j = 0; j < whole; j += LANES) store(to + j, load(from + j));
-        if (tail) copy_tail(to + whole, from + whole, tail);
+        const float factor = factors ? factors[i] : 1.0f;
+        for (int64_t j = 0; j < whole; j += LANES) store(to + j, load(from + j) * factor);
+        if (tail) {
+            float last[LANES] = {};
+            copy_tail(last, from + whole, tail);
+            store(to + whole, load(last) * factor);
+        }
     }
     for (int64_t i = n; i < rows; i++, to += row)
         for (int64_t j = 0; j < width; j += LANES) store(to + j, vec{});
+}
+
+// n numbers, one a row, with zeros in place of the others up to C.
+template <int C> static void read_column(const float *from, int64_t step, int64_t n, float *to) {
+    for (int64_t i = 0; i < C; i++) to[i] = i < n ? from[i * step] : 0.0f;
+}
+
+// Brings n rows of any memory nearer, to be read or (`write`) to be written soon.
+template <int write>
+static void fetch_rows(const float *from, int64_t from_row, int64_t n, int64_t width) {
+    for (int64_t i = 0; i < n; i++, from += from_row)
+        for (int64_t j = 0; j < width + 15; j += 16)
+            __builtin_prefetch(from + (j < width ? j : width - 1), write);
 }
 
 // n padded rows into any memory, or added to it.
@@ -107,27 +126,31 @@ static void scale_rows(int64_t rows, int64_t vectors, const float *factor, const
         }
 }
 
-// x = (I - p)^-1 x for the C rows of x; p is read below the diagonal alone.
+// to = (I - p)^-1 (x + y) for C rows; p is read below the diagonal alone, y may be absent.
 template <int C>
-static void solve(const float *p, int64_t p_row, float *x, int64_t row, int64_t vectors) {
-    for (int64_t n = 0; n < vectors; n++, x += LANES) {
+static void solve(const float *p, int64_t p_row, const float *x, const float *y, float *to,
+                  int64_t row, int64_t vectors) {
+    for (int64_t n = 0; n < vectors * LANES; n += LANES) {
         vec rows[C];
-        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row);
+        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row + n);
+        if (y)
+            UNROLL for (int i = 0; i < C; i++) rows[i] += load(y + i * row + n);
         UNROLL for (int j = 0; j < C; j++) UNROLL for (int i = j + 1; i < C; i++)
             rows[i] += rows[j] * p[i * p_row + j];
-        UNROLL for (int i = 0; i < C; i++) store(x + i * row, rows[i]);
+        UNROLL for (int i = 0; i < C; i++) store(to + i * row + n, rows[i]);
     }
 }
 
-// x = (I - p)^-T x.
+// to = (I - p)^-T x.
 template <int C>
-static void solve_turned(const float *p, int64_t p_row, float *x, int64_t row, int64_t vectors) {
-    for (int64_t n = 0; n < vectors; n++, x += LANES) {
+static void solve_turned(const float *p, int64_t p_row, const float *x, float *to, int64_t row,
+                         int64_t vectors) {
+    for (int64_t n = 0; n < vectors * LANES; n += LANES) {
         vec rows[C];
-        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row);
+        UNROLL for (int i = 0; i < C; i++) rows[i] = load(x + i * row + n);
         UNROLL for (int j = C - 1; j > 0; j--) UNROLL for (int i = 0; i < j; i++)
             rows[i] += rows[j] * p[j * p_row + i];
-        UNROLL for (int i = 0; i < C; i++) store(x + i * row, rows[i]);
+        UNROLL for (int i = 0; i < C; i++) store(to + i * row + n, rows[i]);
     }
 }
 
@@ -151,17 +174,17 @@ INLINE vec sums_of(vec *x) {
     return x[0];
 }
 
-// dots[i] = x_i . y_i; rows in multiples of LANES.
-static void dot_rows(int64_t rows, int64_t vectors, const float *x, const float *y, int64_t row,
-                     float *dots) {
-    for (int64_t i = 0; i < rows; i += LANES) {
+// dots[i] = x_i . y_i for R rows; room for whole vectors of dots.
+template <int R>
+static void dot_rows(int64_t vectors, const float *x, const float *y, int64_t row, float *dots) {
+    for (int64_t i = 0; i < R; i += LANES) {
         vec products[LANES];
         UNROLL for (int l = 0; l < LANES; l++) {
+            products[l] = vec{};
+            if (l >= R) continue;
             const int64_t at = (i + l) * row;
-            vec s = load(x + at) * load(y + at);
-            for (int64_t j = 1; j < vectors; j++)
-                s += load(x + at + j * LANES) * load(y + at + j * LANES);
-            products[l] = s;
+            for (int64_t j = at; j < at + vectors * LANES; j += LANES)
+                products[l] += load(x + j) * load(y + j);
         }
         store(dots + i, sums_of(products));
     }

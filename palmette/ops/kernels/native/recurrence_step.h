@@ -18,10 +18,13 @@ INLINE void store_first(float *to, vec x, int64_t n) {
 static void step_head(const call_t &call, float *keep, int64_t b, int64_t h) {
     const float *q = call.q.of(b, h, 0), *key = call.key.of(b, h, 0);
     const float *value = call.value.of(b, h, 0);
-    const float *a = call.erase ? call.a.of(b, h, 0) : 0;
+    const bool rated = call.erase_rate.at;
+    const float *a = rated ? key : call.erase ? call.a.of(b, h, 0) : 0;
+    const float erase = rated ? -*call.erase_rate.of(b, h, 0) : 1.0f;
+    const float write = call.write_rate.at ? *call.write_rate.of(b, h, 0) : 1.0f;
+    const float scale = (float)call.scale;
     const float *x = call.erase == BY_ITSELF ? call.erased.of(b, h, 0) : key;
-    const float *bonus =
-        call.exclusive ? call.bonus.of(b / (call.b / call.models), h, 0) : 0;
+    const float *bonus = call.exclusive ? call.bonus.of(b / (call.b / call.models), h, 0) : 0;
     const float *before = call.states.of(b, h, 0);
     float *after = call.d_o.of(b, h, 0), *o = call.o.of(b, h, 0);
     const int64_t padded = up_to(call.k, LANES);
@@ -33,9 +36,10 @@ static void step_head(const call_t &call, float *keep, int64_t b, int64_t h) {
     for (int64_t i = 0; i < padded; i += LANES) store(keep + i, exponential(load(keep + i)));
     for (int64_t j = 0; j < call.v; j += LANES) {
         const int64_t n = call.v - j;
-        vec erased{}, read{}, v = load_first(value + j, n);
+        vec erased{}, read{}, v = load_first(value + j, n) * write;
         for (int64_t i = 0; a && i < call.k; i++)
             erased += load_first(before + i * call.v + j, n) * (keep[i] * a[i]);
+        erased *= erase;
         for (int64_t i = 0; i < call.k; i++) {
             vec was = load_first(before + i * call.v + j, n), written = v * key[i];
             vec is = was * keep[i] + written;
@@ -43,6 +47,6 @@ static void step_head(const call_t &call, float *keep, int64_t b, int64_t h) {
             store_first(after + i * call.v + j, is, n);
             read += (bonus ? was + written * bonus[i] : is) * q[i];
         }
-        store_first(o + j, read, n);
+        store_first(o + j, read * scale, n);
     }
 }
