@@ -81,6 +81,7 @@ class TrialResult(Record):
     flops_train: Finite  # of the whole trial
     state_bytes: int  # at `length`
     kernel: str  # the form that ran
+    members: int = 1  # trials that its process trained at once; seconds are this one's share
     cpu_seconds: Finite
     wall_seconds: Finite  # from fork to result
     phases: dict[str, Finite]  # seconds by phase: build, data, forward, backward, optimizer …

@@ -7,6 +7,9 @@ A scheduler fills the free workers, waits for whatever ends first, and decides w
     for finished in executor.wait(timeout=1.0):
         ...
 
+Several trials may be submitted as one pack: they run in one process, take one worker, and end each
+with a report of its own.
+
 `Pool` runs trials in killable processes, `Inline` in this one. An executor for CUDA devices or for
 another machine implements the same Protocol.
 """
@@ -15,8 +18,9 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -28,9 +32,34 @@ from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
 Outcome = Literal["done", "failed", "lost", "blocked"]
 Progress = Callable[[CurvePoint], None]
 Runner = Callable[[TrialSpec, Path | None, Progress], TrialResult]
-"""Runs one trial: the spec, where to put the weights, whom to tell the training curve."""
+"""Runs one trial: the spec, where to put the weights, whom to tell the training curve.
+
+If it has a method `together` (see `Together`), packs are given to that.
+"""
 
 KILLED = "killed on request"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial of a pack, and a file for its trained state dict."""
+
+    spec: TrialSpec
+    weights: Path | None = None
+
+
+Tell = Callable[[str, CurvePoint], None]
+"""Takes the key of a trial and a point of its training curve."""
+
+
+class Together(Protocol):
+    """A runner that can train several trials at once."""
+
+    def together(
+        self, members: Sequence[Member], tell: Tell
+    ) -> Iterable[tuple[str, TrialResult | TrialError]]:
+        """The key of each member with its result, or with the reason why it failed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,12 +86,12 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many trials run at once."""
+        """How many trials, or packs of them, run at once."""
         ...
 
     @property
     def free(self) -> int:
-        """How many more trials can be submitted now."""
+        """How many more trials or packs can be submitted now."""
         ...
 
     @property
@@ -72,6 +101,14 @@ class Executor(Protocol):
 
     def submit(self, spec: TrialSpec, weights: Path | None = None) -> None:
         """Starts a trial; `weights` is a file for its trained state dict. Needs a free worker."""
+        ...
+
+    def submit_pack(self, members: Sequence[Member]) -> None:
+        """Starts several trials in one process. Needs a free worker.
+
+        Limits of memory and time hold for the whole pack. If its process is lost, so are all
+        members that have not ended.
+        """
         ...
 
     def admit(self, stranger: Stranger) -> None:
@@ -88,7 +125,9 @@ class Executor(Protocol):
         ...
 
     def kill(self, key: str) -> None:
-        """Ends a running trial, which `wait` then reports as lost; an ended one is left alone."""
+        """Ends a running trial and those of its pack, which `wait` then reports as lost; an ended
+        one is left alone.
+        """
         ...
 
     def close(self) -> None:
@@ -123,17 +162,48 @@ def attempt(runner: Runner, spec: TrialSpec, weights: Path | None, tell: Progres
     """
     try:
         return Attempt("done", result=runner(spec, weights, tell))
-    except TrialError as error:
-        return Attempt("failed", reason=str(error))
     except Exception as error:
-        if out_of_memory(error):
-            return Attempt("lost", reason="out of memory")
-        if isinstance(error, OSError) and error.errno in GROUND:
-            where = f" ({error.filename})" if error.filename else ""
-            return Attempt("blocked", reason=f"{error.strerror}{where}")
-        reason = f"{type(error).__name__}: {error}"
-        outcome: Outcome = "lost" if isinstance(error, OSError) else "failed"
-        return Attempt(outcome, reason=reason, detail=traceback.format_exc())
+        return _ended_by(error)
+
+
+def attempt_pack(
+    runner: Runner, members: Sequence[Member], tell: Tell
+) -> Iterator[tuple[str, Attempt]]:
+    """The same for a pack: the key of each member with what came of it.
+
+    A runner that trains nothing together gets them one by one. An error that is no member's own
+    ends those that are left: they are lost, for alone they may do better.
+    """
+    together = getattr(runner, "together", None)
+    if together is None or len(members) == 1:
+        for member in members:
+            key = member.spec.key
+            yield key, attempt(runner, member.spec, member.weights, partial(tell, key))
+        return
+    left = [member.spec.key for member in members]
+    try:
+        for key, ended in together(members, tell):
+            left.remove(key)
+            failed = isinstance(ended, TrialError)
+            yield key, _ended_by(ended) if failed else Attempt("done", result=ended)
+    except Exception as error:
+        common = _ended_by(error)
+        if common.outcome == "failed":
+            common = replace(common, outcome="lost")
+        yield from ((key, common) for key in left)
+
+
+def _ended_by(error: Exception) -> Attempt:
+    if isinstance(error, TrialError):
+        return Attempt("failed", reason=str(error))
+    if out_of_memory(error):
+        return Attempt("lost", reason="out of memory")
+    if isinstance(error, OSError) and error.errno in GROUND:
+        where = f" ({error.filename})" if error.filename else ""
+        return Attempt("blocked", reason=f"{error.strerror}{where}")
+    outcome: Outcome = "lost" if isinstance(error, OSError) else "failed"
+    detail = "".join(traceback.format_exception(error))
+    return Attempt(outcome, reason=f"{type(error).__name__}: {error}", detail=detail)
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -151,7 +221,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 class Inline:
-    """Runs one trial at a time in this process, inside `wait`: for tests and debuggers.
+    """Runs one trial or pack at a time in this process, inside `wait`: for tests and debuggers.
 
     Neither memory nor time is limited, and a crash takes this process with it. So no stranger's
     file runs here: a trial that would build it fails.
@@ -162,7 +232,8 @@ class Inline:
     def __init__(self, runner: Runner) -> None:
         self.progress: dict[str, CurvePoint] = {}
         self._runner = runner
-        self._waiting: tuple[TrialSpec, Path | None, float] | None = None
+        self._waiting: Sequence[Member] = ()
+        self._submitted = 0.0
         self._killed = False
 
     @property
@@ -172,41 +243,40 @@ class Inline:
 
     def submit(self, spec: TrialSpec, weights: Path | None = None) -> None:
         """Takes a trial for the next `wait` to run."""
+        self.submit_pack([Member(spec, weights)])
+
+    def submit_pack(self, members: Sequence[Member]) -> None:
+        """Takes a pack for the next `wait` to run."""
         assert self.free, "submitted a trial while no worker is free"
-        self._waiting = (spec, weights, perf_counter())
+        self._waiting = members
+        self._submitted = perf_counter()
         self._killed = False
 
     def admit(self, stranger: Stranger) -> None:
         """Changes nothing: whether a trial needs the stranger's file is seen when it is built."""
 
     def wait(self, timeout: float | None = None) -> list[Finished]:
-        """Runs the trial that was submitted, however long it takes, and reports it."""
-        if self._waiting is None:
-            return []
-        spec, weights, submitted = self._waiting
-        self._waiting = None
-
-        def tell(point: CurvePoint) -> None:
-            self.progress[spec.key] = point
-
+        """Runs what was submitted, however long it takes, and reports it."""
+        members, self._waiting = self._waiting, ()
         if self._killed:
-            ended = Attempt("lost", reason=KILLED)
+            ended = [(member.spec.key, Attempt("lost", reason=KILLED)) for member in members]
         else:
-            ended = attempt(self._runner, spec, weights, tell)
-        self.progress.pop(spec.key, None)
-        seconds = perf_counter() - submitted
+            ended = list(attempt_pack(self._runner, members, self.progress.__setitem__))
+        self.progress.clear()
+        seconds = perf_counter() - self._submitted
         return [
-            Finished(spec.key, ended.outcome, ended.result, ended.reason, seconds, ended.detail)
+            Finished(key, one.outcome, one.result, one.reason, seconds, one.detail)
+            for key, one in ended
         ]
 
     def kill(self, key: str) -> None:
-        """Keeps the waiting trial, if it is this one, from being run."""
-        if self._waiting is not None and self._waiting[0].key == key:
+        """Keeps what waits, if this trial is in it, from being run."""
+        if any(member.spec.key == key for member in self._waiting):
             self._killed = True
 
     def close(self) -> None:
-        """Forgets the waiting trial."""
-        self._waiting = None
+        """Forgets what waits."""
+        self._waiting = ()
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ from typing import Self
 
 from palmette.errors import PalmetteError, UserError
 from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
-from palmette.train.executor import Finished
+from palmette.train.executor import Finished, Member
 from palmette.train.host import Host, hidden
 from palmette.train.messages import Message
 from palmette.train.process import kill_group
@@ -43,6 +43,7 @@ class Running:
     """A trial that was submitted and has not ended."""
 
     host: Host
+    pack: int  # those of one have one process
     submitted: float
     pid: int | None = None
 
@@ -86,6 +87,7 @@ class Pool:
         self._weights = weights
         self._box = self._walls() if strangers else None
         self._running: dict[str, Running] = {}
+        self._packs = 0  # that were ever submitted
         self._deaths = 0  # of servers, since a trial ended last
         self._selector = selectors.DefaultSelector()
         self._hosts: list[Host] = []  # the last takes trials, the others end theirs
@@ -93,8 +95,8 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many more trials can be submitted now."""
-        return self.workers - len(self._running)
+        """How many more trials or packs can be submitted now."""
+        return self.workers - len({trial.pack for trial in self._running.values()})
 
     @property
     def protection(self) -> str | None:
@@ -105,17 +107,29 @@ class Pool:
     def pids(self) -> Sequence[int]:
         """The process ids of the servers and, after them, of the trials that have one here."""
         open_trials = (trial for trial in self._running.values() if not trial.host.walled)
-        pids = [trial.pid for trial in open_trials if trial.pid is not None]
+        pids = dict.fromkeys(trial.pid for trial in open_trials if trial.pid is not None)
         return [*(host.process.pid for host in self._hosts), *pids]
 
     def submit(self, spec: TrialSpec, weights: Path | None = None) -> None:
         """Starts a trial, whose trained state dict goes to the file `weights`."""
+        self.submit_pack([Member(spec, weights)])
+
+    def submit_pack(self, members: Sequence[Member]) -> None:
+        """Starts several trials in one process; its limits are those of a trial."""
         assert self.free, "submitted a trial while no worker is free"
-        assert spec.key not in self._running, "submitted a trial that is running"
-        host = self._hosts[-1]
-        self._running[spec.key] = Running(host, perf_counter())
-        path = str(weights.absolute()) if weights else None
-        host.command({"run": spec.key, "spec": spec.model_dump(mode="json"), "weights": path})
+        keys = [member.spec.key for member in members]
+        assert not self._running.keys() & set(keys), "submitted a trial that is running"
+        host, now = self._hosts[-1], perf_counter()
+        self._packs += 1
+        self._running.update({key: Running(host, self._packs, now) for key in keys})
+        told = [
+            {
+                "spec": member.spec.model_dump(mode="json"),
+                "weights": str(member.weights.absolute()) if member.weights else None,
+            }
+            for member in members
+        ]
+        host.command({"run": told})
 
     def admit(self, stranger: Stranger) -> None:
         """Lets trials that are submitted from now on have parts of a further stranger."""
@@ -153,7 +167,9 @@ class Pool:
         return ended
 
     def kill(self, key: str) -> None:
-        """Ends a running trial, which `wait` then reports as lost; an ended one is left alone."""
+        """Ends a running trial and those of its pack, which `wait` then reports as lost; an ended
+        one is left alone.
+        """
         if key in self._running:
             self._running[key].host.command({"kill": key})
 

@@ -11,9 +11,10 @@ Nothing outlives its parent: the kernel kills the server when the pool's process
 when the server does, and the server kills every group when its command pipe closes. The server also
 watches the trials' memory and time, and says by which signal a lost one died.
 
-The first message is the `Config`; then commands are `{"run": key, "spec": …, "weights": …}`,
-`{"kill": key}` and `{"admit": stranger}`, which lets later trials have parts of it; events are
-`started`, `point` and `ended`.
+The first message is the `Config`; then commands are `{"run": [{"spec": …, "weights": …}, …]}`, one
+process for one trial or for a pack of them, `{"kill": key}` and `{"admit": stranger}`, which lets
+later trials have parts of it; events are `started`, `point` and `ended`, each with the key of its
+trial.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ import signal
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NoReturn
 
-from palmette.records import CurvePoint, Stranger, TrialSpec
-from palmette.train.executor import KILLED, Runner, attempt
+from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
+from palmette.train.executor import KILLED, Member, Runner, attempt_pack
 from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import die_with, kill_group, pin, resident_bytes
 
@@ -75,22 +76,22 @@ def welcome(stranger: dict[str, Any]) -> None:
 
 @dataclass
 class Trial:
-    """A running trial, as the server sees it."""
+    """A running trial or pack of trials, as the server sees it."""
 
-    key: str
+    keys: tuple[str, ...]
     pid: int
     slot: int
     inbox: Inbox
     began: float
-    ended: Message | None = None  # the trial's own report
+    ended: dict[str, Message] = field(default_factory=dict)  # their own reports
     killed: str | None = None  # why the server killed it
     status: int | None = None  # as waitpid gives it
     sampled: float = -math.inf  # when its memory was last looked at
 
-    def report(self) -> Message:
-        """How the trial ended: as it said, or else as its process did."""
-        if self.ended is not None:
-            return self.ended
+    def report(self, key: str) -> Message:
+        """How one of the trials ended: as it said, or else as its process did."""
+        if key in self.ended:
+            return self.ended[key]
         return {"outcome": "lost", "reason": self.killed or self._cause()}
 
     def _cause(self) -> str:
@@ -154,7 +155,7 @@ class Server:
                 welcome(command["admit"])
             else:
                 for trial in self._trials.values():
-                    if trial.key == command["kill"]:
+                    if command["kill"] in trial.keys:
                         self._kill(trial, KILLED)
 
     def _fork(self, command: Message) -> None:
@@ -172,10 +173,13 @@ class Server:
         # Here and in the child: whoever comes first, the group exists before it can be killed.
         with suppress(OSError):  # the trial was first and is already gone
             os.setpgid(pid, pid)
-        trial = Trial(command["run"], pid, slot, Inbox(read_end), began)
+        members = [member_of(told) for told in command["run"]]
+        keys = tuple(member.spec.key for member in members)
+        trial = Trial(keys, pid, slot, Inbox(read_end), began)
         self._trials[pid] = trial
         self._watch(read_end, lambda: self._listen(trial))
-        send(self._events, {"event": "started", "key": trial.key, "pid": pid})
+        for key in keys:
+            send(self._events, {"event": "started", "key": key, "pid": pid})
 
     def _become_trial(
         self, command: Message, pipe: int, server: int, slot: int, began: float
@@ -208,9 +212,9 @@ class Server:
 
     def _pass_on(self, trial: Trial, message: Message) -> None:
         if "point" in message:
-            send(self._events, {"event": "point", "key": trial.key, **message})
+            send(self._events, {"event": "point", **message})
         else:
-            trial.ended = message
+            trial.ended[message["key"]] = message
 
     def _reap(self) -> None:
         os.read(self._woken, 4096)
@@ -225,7 +229,8 @@ class Server:
                 self._selector.unregister(trial.inbox.pipe)
             os.close(trial.inbox.pipe)
             del self._trials[trial.pid]
-            send(self._events, {"event": "ended", "key": trial.key, **trial.report()})
+            for key in trial.keys:
+                send(self._events, {"event": "ended", **trial.report(key), "key": key})
 
     def _enforce_limits(self) -> None:
         now = perf_counter()
@@ -245,31 +250,42 @@ class Server:
         kill_group(trial.pid)
 
 
+def member_of(told: Message) -> Member:
+    """A trial of a command."""
+    spec = TrialSpec.model_validate(told["spec"])
+    return Member(spec, Path(told["weights"]) if told["weights"] else None)
+
+
 def run_trial_process(runner: Runner, command: Message, pipe: int, began: float) -> None:
-    """Runs the commanded trial and writes its points and its end to `pipe`.
+    """Runs the commanded trial or pack, and writes its points and its ends to `pipe`.
 
-    `began` is when the server forked; what passed between and after is booked as `process`.
+    `began` is when the server forked; what passed between and after is booked as `process`, of a
+    pack on each of its trials in equal parts.
     """
-    told = -math.inf
+    told: dict[str, float] = {}
+    last = began  # when the trial before this one ended, where they ran one after another
+    members = [member_of(one) for one in command["run"]]
 
-    def tell(point: CurvePoint) -> None:
+    def tell(key: str, point: CurvePoint) -> None:
         # Each message wakes two processes that share the processors with the trials.
-        nonlocal told
-        if (now := perf_counter()) - told >= TELL_SECONDS:
-            told = now
-            send(pipe, {"point": point.model_dump(mode="json")})
+        if (now := perf_counter()) - told.get(key, -math.inf) >= TELL_SECONDS:
+            told[key] = now
+            send(pipe, {"key": key, "point": point.model_dump(mode="json")})
 
-    spec = TrialSpec.model_validate(command["spec"])
-    weights = Path(command["weights"]) if command["weights"] else None
-    ended = attempt(runner, spec, weights, tell)
-    message = asdict(ended)
-    if ended.result is not None:
-        wall_seconds = perf_counter() - began
-        process = wall_seconds - ended.result.wall_seconds
-        phases = {**ended.result.phases, "process": process}
-        result = ended.result.model_copy(update={"wall_seconds": wall_seconds, "phases": phases})
-        message["result"] = result.model_dump(mode="json")
-    send(pipe, message)
+    for key, ended in attempt_pack(runner, members, tell):
+        message = {"key": key, **asdict(ended)}
+        if ended.result is not None:
+            result = with_process(ended.result, began if ended.result.members > 1 else last)
+            message["result"] = result.model_dump(mode="json")
+        send(pipe, message)
+        last = perf_counter()
+
+
+def with_process(result: TrialResult, began: float) -> TrialResult:
+    """A result with its share of all seconds since its process began on it."""
+    wall_seconds = (perf_counter() - began) / result.members
+    phases = {**result.phases, "process": wall_seconds - result.wall_seconds}
+    return result.model_copy(update={"wall_seconds": wall_seconds, "phases": phases})
 
 
 def main() -> None:

@@ -6,10 +6,11 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from palmette.errors import TrialError
 from palmette.ops import language
 from palmette.ops.forms import forms
 from palmette.ops.kernels.native import ready
@@ -17,9 +18,9 @@ from palmette.ops.kernels.native.library import unavailable
 from palmette.records import TrialResult, TrialSpec
 from palmette.tasks import TASKS, Corpus, Split
 from palmette.train.batches import code
-from palmette.train.executor import Progress, Runner
-from palmette.train.loop import run_trial
+from palmette.train.executor import Member, Progress, Runner, Tell
 from palmette.train.machine import machine
+from palmette.train.pack import Around, run_any, run_pack
 from palmette.train.process import die_with
 from palmette.train.shelf import Shelf, default_folder
 
@@ -52,21 +53,25 @@ def make_runner(corpus_directory: Path | None, commit: str | None) -> Runner:
     if corpus is not None:
         for split in (Split.TRAIN, Split.SELECT, Split.SCORE):
             corpus.stream(split)
-    return Warm(corpus, commit, Shelf(default_folder()), Kernels())
+    return Warm(Around(corpus, commit, Shelf(default_folder())), Kernels())
 
 
 @dataclass(frozen=True)
 class Warm:
     """Runs trials on a corpus. `prepare` is called in the server before each fork."""
 
-    corpus: Corpus | None
-    commit: str | None
-    shelf: Shelf
+    around: Around
     kernels: Kernels
 
     def __call__(self, spec: TrialSpec, weights: Path | None, on_progress: Progress) -> TrialResult:
         """Runs one trial."""
-        return run_trial(spec, self.corpus, weights, on_progress, self.commit, self.shelf)
+        return run_any(Member(spec, weights), self.around, lambda key, point: on_progress(point))
+
+    def together(
+        self, members: Sequence[Member], tell: Tell
+    ) -> Iterator[tuple[str, TrialResult | TrialError]]:
+        """Runs a pack."""
+        return run_pack(members, self.around, tell)
 
     def prepare(self) -> None:
         """Loads what was built since the last fork."""

@@ -18,6 +18,11 @@ from palmette.registry import Registry
 KERNELS = ("torch", "native")
 """The forms of kernels that a model can be built with."""
 
+PACKED = {"native-packed": "native"}
+"""Kernels of trials that may be trained several at once (`train/pack.py`): sums are then taken in
+another order, so their numbers are others. Each with the form that their models are built with.
+"""
+
 forms: Registry[Form] = Registry("form", "palmette.ops.forms", Form)
 """Every native form by name."""
 
