@@ -10,18 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from palmette.errors import TrialError
+from palmette.ops.kernels.native.answers import answers
 from palmette.records import TaskMetrics
 from palmette.tasks import IGNORE, Batch, Split, Streams, Suite, Task
+from palmette.tasks._base import Ints
 from palmette.train.batches import evaluation
 from palmette.train.shelf import Shelf
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @torch.no_grad()
@@ -34,11 +39,12 @@ def evaluate(
     tokens: int,
     only: Sequence[str] = (),
     shelf: Shelf | None = None,
+    kernel: str = "torch",
 ) -> dict[str, TaskMetrics]:
     """Metrics by task name: about `tokens` tokens each, of one split.
 
     `only` names the tasks to evaluate; a suite that has none of them is evaluated whole.
-    `shelf` keeps the sequences for whoever evaluates next.
+    `shelf` keeps the sequences for whoever evaluates next; `kernel` is what counts the answers.
 
     Raises `TrialError` naming every task whose metrics are missing or not finite: such a trial has
     failed, and no default stands in for it.
@@ -48,7 +54,7 @@ def evaluate(
     for task in [task for task in suite.tasks if task.name in only] or suite.tasks:
         batches = evaluation(suite, task, corpus, split, length, tokens, shelf)
         try:
-            metrics[task.name] = measure(model, task, batches)
+            metrics[task.name] = measure(model, task, batches, kernel)
         except TrialError as error:
             faults.append(f"{task.name} on split {split}: {error}")
     if faults:
@@ -57,39 +63,54 @@ def evaluate(
 
 
 @torch.no_grad()
-def measure(model: nn.Module, task: Task, batches: Iterable[Batch]) -> TaskMetrics:
+def measure(
+    model: nn.Module, task: Task, batches: Iterable[Batch], kernel: str = "torch"
+) -> TaskMetrics:
     """The metrics of one task over the batches given."""
-    nats, right, answers = 0.0, 0, 0
+    count = count_natively if kernel == "native" else count_in_torch
+    nats, right, total = 0.0, 0, 0
     by_length = {bucket: Tally() for bucket in task.extrapolates}
     for batch in batches:
         asked = batch.targets != IGNORE
-        wanted = torch.from_numpy(batch.targets[asked])
-        given = model(torch.from_numpy(batch.inputs))[torch.from_numpy(asked)]
-        hits = (given.argmax(dim=-1) == wanted).numpy()
-        nats += cross_entropy(given, wanted, reduction="sum").item()
+        spent, hits = count(model(torch.from_numpy(batch.inputs)), batch.targets, asked)
+        nats += spent
         right += int(hits.sum())
-        answers += hits.size
+        total += hits.size
         if batch.lengths is not None:
             lengths = batch.lengths[asked]
             for bucket, tally in by_length.items():
                 tally.add(hits[lengths == bucket])
-    if answers == 0:
+    if total == 0:
         raise TrialError("there is no answer token; raise evaluation_tokens or the length")
     if not math.isfinite(nats):
-        raise TrialError(f"loss is {nats} over {answers:,} answer tokens")
+        raise TrialError(f"loss is {nats} over {total:,} answer tokens")
     empty = [bucket for bucket, tally in by_length.items() if tally.answers == 0]
     if empty:
         raise TrialError(f"there is no answer token of length {empty}; raise evaluation_tokens")
-    bits = nats / answers / math.log(2)
+    bits = nats / total / math.log(2)
     return TaskMetrics(
-        loss_nats=nats / answers,
+        loss_nats=nats / total,
         bits=bits,
         chance_bits=task.chance_bits,
-        accuracy=right / answers,
-        answer_tokens=answers,
+        accuracy=right / total,
+        answer_tokens=total,
         score=task.score(bits),
         by_length={bucket: tally.right / tally.answers for bucket, tally in by_length.items()},
     )
+
+
+def count_in_torch(logits: Tensor, targets: Ints, asked: Bools) -> tuple[float, Bools]:
+    """The summed nats of the answers, and which of them are right, for logits [b t vocabulary]."""
+    wanted = torch.from_numpy(targets[asked])
+    given = logits[torch.from_numpy(asked)]
+    hits: Bools = (given.argmax(dim=-1) == wanted).numpy()
+    return cross_entropy(given, wanted, reduction="sum").item(), hits
+
+
+def count_natively(logits: Tensor, targets: Ints, asked: Bools) -> tuple[float, Bools]:
+    """The same up to rounding, in one pass over the logits."""
+    nats, right = answers(logits.flatten(0, 1), targets.ravel())
+    return nats, right.reshape(asked.shape)[asked]
 
 
 @dataclass
@@ -99,7 +120,7 @@ class Tally:
     right: int = 0
     answers: int = 0
 
-    def add(self, hits: npt.NDArray[np.bool_]) -> None:
+    def add(self, hits: Bools) -> None:
         """Counts answers [n], each right or not."""
         self.right += int(hits.sum())
         self.answers += hits.size

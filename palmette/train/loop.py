@@ -122,6 +122,7 @@ def examine(
             spec.evaluation_tokens,
             spec.evaluated,
             shelf,
+            spec.kernel,
         )
         for split in (Split.SELECT, Split.SCORE)
     )

@@ -7,8 +7,11 @@ from tiny import Sentences
 from torch import nn
 
 from palmette.errors import TrialError
+from palmette.ops.kernels.native.library import unavailable
 from palmette.tasks import IGNORE, Batch, Parity, Split, Suite, Text, suite
-from palmette.train.evaluate import evaluate, measure
+from palmette.train.evaluate import count_in_torch, count_natively, evaluate, measure
+
+needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
 class Constant(nn.Module):
@@ -55,6 +58,34 @@ def test_accuracy_by_length_where_a_task_extrapolates():
     lengths = [[40, 40, 40, 64, 128, 256]]
     metrics = measure(Constant(logits), Parity(), [batch(targets, lengths)])
     assert metrics.by_length == {40: 1.0, 64: 0.0, 128: 1.0, 256: 0.0}
+
+
+@needs_native
+@pytest.mark.parametrize("vocabulary", [1, 7, 16, 45, 272])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_native_counting_agrees_with_torch(vocabulary, scale):
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits = scale * torch.randn(5, 33, vocabulary, generator=generator)
+    logits[0, :9] = logits[0, :9].round()  # ties, of which the first is the answer
+    targets = torch.randint(vocabulary, (5, 33), generator=generator).numpy()
+    targets[0, :5] = logits[0, :5].argmax(-1).numpy()
+    targets[1, ::2] = IGNORE
+    asked = targets != IGNORE
+    for given in (logits, logits.transpose(0, 1).contiguous().transpose(0, 1)):
+        nats, hits = count_natively(given, targets, asked)
+        wanted, right = count_in_torch(given, targets, asked)
+        assert nats == pytest.approx(wanted, rel=1e-5)
+        assert np.array_equal(hits, right)
+    assert hits.sum() >= 5
+
+
+@needs_native
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_native_counting_hides_no_fault(value):
+    logits = torch.zeros(272)
+    logits[270] = value
+    with pytest.raises(TrialError, match=r"loss is (nan|inf) over 3 answer tokens"):
+        measure(Constant(logits), Text(), [batch([[1, 2, 3]])], "native")
 
 
 def test_every_task_that_fails_is_named():
