@@ -11,8 +11,6 @@ No matrix of t by t is kept (arXiv 2205.14135): beside the output two numbers fo
 head. With s models at once all tensors begin with s. fp32 on a CPU.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -231,16 +229,6 @@ def _folded(info: Any, where: tuple[int | None, ...], tensors: tuple[Any, ...]) 
 @forward_operator.register_vmap
 def _(info: Any, where: tuple[int | None, ...], *given: Any) -> tuple[Any, tuple[int, int]]:
     return forward_operator(*_folded(info, where[:5], given[:5]), *given[5:]), (0, 0)
-
-
-@backward_operator.register_vmap
-def _(info: Any, where: tuple[int | None, ...], *given: Any) -> tuple[Any, tuple[int, ...]]:
-    tensors = _folded(info, where[:8], given[:8])
-    found = backward_operator(*tensors, *given[8:])
-    return (
-        tuple(one if one.numel() else one.new_empty(info.batch_size, 0) for one in found),
-        (0,) * 5,
-    )
 
 
 def check(projected: Tensor, weights: Weights, shape: Shape) -> None:
