@@ -85,3 +85,40 @@ def resident(field: str) -> float:
         if line.startswith(field):
             return 1024.0 * int(line.split()[1])
     raise KeyError(field)
+
+
+def loop(specs: list[dict[str, Any]], workers: int, corpus: str) -> dict[str, float]:
+    """What someone who knows how writes: workers that are forked once from a process that has
+    imported everything, one thread each, our torch kernels, each trial drawing its own data.
+    """
+    import multiprocessing
+
+    from palmette.ops import language
+    from palmette.tasks import TASKS
+
+    for name in LATE:
+        importlib.import_module(name)
+    language()
+    TASKS.names()
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        wall = time.perf_counter()
+        for _ in pool.imap_unordered(_one, [(spec, corpus) for spec in specs], chunksize=1):
+            pass
+        return {"wall": time.perf_counter() - wall}
+
+
+def _one(given: tuple[dict[str, Any], str]) -> float:
+    from palmette.records import TrialSpec
+    from palmette.tasks import Corpus
+    from palmette.train.loop import run_trial
+
+    result = run_trial(TrialSpec.model_validate(given[0]), Corpus.open(Path(given[1])))
+    return result.wall_seconds
+
+
+def trial(spec: dict[str, Any], corpus: str) -> dict[str, float]:
+    """One trial in this new process, with transformers' operators where the genome has one."""
+    from benchmarks.ratios.theirs import planted
+
+    with planted():
+        return {"wall": _one((spec, corpus))}

@@ -1,6 +1,6 @@
 """A function in a process of its own: `fresh("module:function", {…})` gives what it returned.
 
-    python -m benchmarks.ratios.fresh module:function '{"argument": 1}'
+    echo '{"argument": 1}' | python -m benchmarks.ratios.fresh module:function
 
 The process has imported nothing but this file when the function is called.
 """
@@ -25,7 +25,8 @@ def fresh(
     Raises `RuntimeError` with the last it said if it failed.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ratios.fresh", function, json.dumps(arguments)],
+        [sys.executable, "-m", "benchmarks.ratios.fresh", function],
+        input=json.dumps(arguments),
         env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         capture_output=True,
         text=True,
@@ -43,7 +44,7 @@ def process_seconds() -> float:
 
 
 def main() -> None:
-    name, arguments = sys.argv[1], json.loads(sys.argv[2])
+    name, arguments = sys.argv[1], json.load(sys.stdin)
     module, _, function = name.partition(":")
     print(json.dumps(getattr(importlib.import_module(module), function)(**arguments)))
 

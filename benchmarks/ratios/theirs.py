@@ -6,13 +6,20 @@ wants, and leaves everything else of our torch module as it is: so what differs 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from palmette.model import build_at
 from palmette.ops._lin_module import LinearRecurrence
 from palmette.ops._lin_parts import unit_length
 from palmette.ops.kernels.convolution import convolution
+from palmette.train import loop
 
 MAMBA_CHUNK = 32
 """Faster here than 64 and much faster than the configuration's 256, which a GPU likes."""
@@ -124,3 +131,14 @@ def gated_delta_operands(
         "beta": torch.sigmoid(raw_beta),
     }
     return {name: tensor.requires_grad_() for name, tensor in made.items()}
+
+
+@contextmanager
+def planted() -> Iterator[None]:
+    """Models that are built for trials meanwhile have their operators where there is one."""
+
+    def build(*given: Any, **named: Any) -> nn.Module:
+        return transplant(build_at(*given, **named))
+
+    with patch.object(loop, "build_at", build):
+        yield

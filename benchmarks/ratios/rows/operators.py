@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from benchmarks.ratios.agreement import Agreement, agreement
 from benchmarks.ratios.measure import Side, timed
 from benchmarks.ratios.models import M, S, Shape
-from benchmarks.ratios.operators import native_recurrence, torch_recurrence
 from benchmarks.ratios.row import Row, Wanted
 from benchmarks.ratios.theirs import gated_delta_operands
 from palmette.model import atlas
@@ -21,6 +20,8 @@ from palmette.model.build import instantiate
 from palmette.ops._base import Place
 from palmette.ops._lin_module import LinearRecurrence
 from palmette.ops.forms import adopt
+from palmette.ops.kernels.native.recurrence import recurrence
+from palmette.ops.kernels.recurrence import recurrence_chunked
 from palmette.ops.lin import Lin
 
 Values = dict[str, Tensor]
@@ -85,11 +86,8 @@ class GatedDeltaRule(Operator):
 
         def ours() -> Tensor:
             early = [x.transpose(1, 2) for x in (q, k, v)]
-            decay, strength = (x.transpose(1, 2).unsqueeze(-1) for x in (g, beta))
-            scaled, keys, values = early[0] * size**-0.5, early[1], early[2]
-            o = native_recurrence(
-                scaled, keys, strength * values, decay, -strength * keys, None, None
-            )
+            decay, rate = (x.transpose(1, 2).unsqueeze(-1) for x in (g, beta))
+            o = recurrence(*early, decay, erase=rate, write=rate, scale=size**-0.5)
             return o.transpose(1, 2)
 
         self.ours = ours
@@ -136,8 +134,9 @@ class AtlasOperator(Operator):
         bonus = None if module.bonus is None else module.bonus.detach().requires_grad_()
         operands = [*given.values(), bonus]
         self.leaves = {n: t for n, t in [*given.items(), ("bonus", bonus)] if t is not None}
-        self.ours = lambda: native_recurrence(*operands)
-        self.theirs = lambda: torch_recurrence(*operands)
+        chunk = 32 if terms[4] is None else 16  # as the layer has it
+        self.ours = lambda: recurrence(*operands)
+        self.theirs = lambda: recurrence_chunked(*operands, chunk=chunk)[0]
 
 
 class AtlasLayer(Row):
