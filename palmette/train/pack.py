@@ -129,8 +129,8 @@ def _together(
         clock.lap("build")
         for model in models:
             model.train()
-        program = Program(models, specs[0].batch_size, specs[0].length)
-        clock.lap("record")
+        program = Program(models)
+        clock.lap("build")
         keys = [member.spec.key for member in members]
         courses = train(program, specs, keys, subject, around, clock, tell)
         ended = [
@@ -150,7 +150,10 @@ def train(
     clock: Clock,
     tell: Tell,
 ) -> list[Course]:
-    """Trains the program's models in place; a member that diverges ends and the others go on."""
+    """Trains the program's models in place; a member that diverges ends and the others go on.
+
+    Raises `UnpackableError` if the program turns out not to be what its models are.
+    """
     optimizer = program.optimizer()
     steps = step_count(specs[0])
     reports = report_steps(steps)
@@ -172,9 +175,14 @@ def train(
             if course.failed is None and not math.isfinite(value):
                 course.failed = TrialError(f"diverged at {tokens:,} tokens: loss is {value}")
             course.total += value
-        clock.lap("step")
-        if all(course.failed for course in courses):
+        clock.lap("step" if step else "record")
+        going = [number for number, course in enumerate(courses) if course.failed is None]
+        if not going:
             break
+        if step == min(1, steps - 1):
+            member = min(going, key=lambda number: specs[number].learning_rate)
+            program.compare(member, (inputs, targets, weights), losses[member])
+            clock.lap("record")
         share = schedule(step, steps)
         optimizer.step([spec.learning_rate * share for spec in specs])
         clock.lap("optimizer")

@@ -3,11 +3,11 @@
 The parameters of s models lie stacked [s ...]. One forward pass of all of them is `torch.func.vmap`
 over a functional call: native operators take the models as one dimension more, the others are
 torch's. At these sizes getting to an operator costs more than its arithmetic, so the pass and its
-derivative are recorded once (`recording.py`) and played from then on, without modules, mapping or
-autograd.
+derivative are recorded during the first step (`recording.py`) and played from then on, without
+modules, mapping or autograd.
 
-Not every model can be mapped or recorded, and one that can might be mapped wrongly. So each program
-is compared with the models themselves before it is used.
+Not every model can be mapped or recorded, and one that can might be mapped wrongly. So a program is
+compared with one of the models themselves in the second step, the first that is played.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from palmette.tasks import VOCABULARY
 from palmette.train.executor import out_of_memory
 from palmette.train.optimizer import FlatAdamW, decays
 from palmette.train.recording import Played, record
@@ -31,6 +30,10 @@ CLOSE = 1e-3  # of a gradient's norm
 CLOSE_TO_ALL = 1e-5  # of the norm of all gradients, below which a small one is noise
 
 
+MIXING = frozenset({"aten::convolution", "aten::convolution_backward"})
+"""Operators that take sums in another order when there are more models."""
+
+
 class UnpackableError(Exception):
     """These models cannot be trained as one program; the message says why."""
 
@@ -38,38 +41,61 @@ class UnpackableError(Exception):
 class Program:
     """The losses and gradients of s models whose parameters are stacked; `parameters` are [s ...].
 
-    It is recorded for batches of `rows` sequences of `length` tokens, and copies the models'
-    parameters: `unload` gives them back. The models are of one shape and in training mode.
+    It copies the models' parameters, and `unload` gives them back. The models are of one shape and
+    in training mode.
 
-    Raises `UnpackableError` if that cannot be done, or does not give the models' own gradients.
+    Raises `UnpackableError` if one can see that they cannot be packed.
     """
 
-    def __init__(self, models: Sequence[nn.Module], rows: int, length: int) -> None:
+    def __init__(self, models: Sequence[nn.Module]) -> None:
         if reason := unpackable(models[0]):
             raise UnpackableError(reason)
-        self._names = [name for name, _ in models[0].named_parameters()]
+        self._model = models[0]
+        self._names = [name for name, _ in self._model.named_parameters()]
+        self._buffers, self._dimensions = shared_or_stacked(models)
         self.parameters = stacked(models)
         self._values = [parameter.detach() for parameter in self.parameters]
-        try:
-            with quiet():
-                self._played = self._recorded(models, made_up(0, len(models), rows, length))
-        except Exception as error:
-            if out_of_memory(error):
-                raise
-            raise UnpackableError(f"{type(error).__name__}: {error}") from error
-        self._compare(models, made_up(1, len(models), rows, length))
+        self._played: Played | None = None
 
     def __call__(self, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """The losses [s] of inputs and targets [s b t] under weights [s b].
+        """The losses [s] of inputs and targets [s b t] under weights [s b], of the same shapes each
+        time. Each parameter's `grad` [s ...] is set, to None where no loss depends on it.
 
-        Each parameter's `grad` [s ...] is set, to None where no loss depends on it.
+        Raises `UnpackableError` the first time, if the models cannot be mapped or recorded.
         """
-        with torch.no_grad():
-            losses, *slopes = self._played(*self._values, inputs, targets, weights)
+        given = [*self._values, inputs, targets, weights]
+        if self._played is None:
+            found, self._played = self._recorded(given)
+        else:
+            with torch.no_grad():
+                found = self._played(*given)
+        losses, *slopes = found
         for parameter, slope in zip(self.parameters, slopes, strict=True):
             parameter.grad = slope
         assert losses is not None, "there is a loss"
         return losses
+
+    def compare(self, member: int, batch: Sequence[Tensor], loss: float) -> None:
+        """Holds a member's loss and gradients, which the program has found for a batch, against
+        those of a model by itself.
+
+        Raises `UnpackableError` if they are others.
+        """
+        self.unload(member, self._model)
+        inputs, targets, weights = (part[member] for part in batch)
+        own = weighted_loss(self._model(inputs), targets, weights)
+        slopes = torch.autograd.grad(own, list(self._model.parameters()), allow_unused=True)
+        if not abs(own.item() - loss) <= CLOSE * max(1.0, abs(loss)):
+            raise UnpackableError(f"packed its loss is {loss:.6g}, by itself {own:.6g}")
+        whole = norm([slope for slope in slopes if slope is not None])
+        for name, slope, parameter in zip(self._names, slopes, self.parameters, strict=True):
+            if slope is None and parameter.grad is None:
+                continue
+            none = torch.zeros_like(parameter[member])
+            found = none if parameter.grad is None else parameter.grad[member]
+            wanted = none if slope is None else slope
+            if not norm([found - wanted]) <= CLOSE * norm([wanted]) + CLOSE_TO_ALL * whole:
+                raise UnpackableError(f"packed the gradient of {name} is another one")
 
     def optimizer(self) -> FlatAdamW:
         """AdamW over all models, with a clip and a learning rate for each."""
@@ -82,45 +108,35 @@ class Program:
             for own, parameter in zip(self._values, model.parameters(), strict=True):
                 parameter.copy_(own[member])
 
-    def _recorded(self, models: Sequence[nn.Module], batch: Sequence[Tensor]) -> Played:
-        buffers, dimensions = shared_or_stacked(models)
+    def _recorded(self, given: Sequence[Tensor]) -> tuple[list[Tensor | None], Played]:
         count = len(self._names)
 
-        def loss(parameters: dict[str, Tensor], held: dict[str, Tensor], *given: Tensor) -> Tensor:
-            inputs, targets, weights = given
-            logits = functional_call(models[0], (parameters, held), (inputs,))
+        def loss(
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], *batch: Tensor
+        ) -> Tensor:
+            inputs, targets, weights = batch
+            logits = functional_call(self._model, (parameters, buffers), (inputs,))
             return weighted_loss(logits, targets, weights)
 
-        mapped = vmap(loss, in_dims=(0, dimensions, 0, 0, 0))
+        mapped = vmap(loss, in_dims=(0, self._dimensions, 0, 0, 0))
 
         def step(*given: Tensor) -> list[Tensor | None]:
             leaves = [value.detach().requires_grad_() for value in given[:count]]
             parameters = dict(zip(self._names, leaves, strict=True))
-            losses = mapped(parameters, buffers, *given[count:])
+            losses = mapped(parameters, self._buffers, *given[count:])
             slopes = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
             return [losses.detach(), *slopes]
 
-        return record(step, [*self._values, *batch])
-
-    def _compare(self, models: Sequence[nn.Module], batch: Sequence[Tensor]) -> None:
-        """Holds losses and gradients of the first and the last model against their own."""
-        losses = self(*batch)
-        for member in {0, len(models) - 1}:
-            model, (inputs, targets, weights) = models[member], (part[member] for part in batch)
-            parameters = list(model.parameters())
-            loss = weighted_loss(model(inputs), targets, weights)
-            own = torch.autograd.grad(loss, parameters, allow_unused=True)
-            whole = norm([slope for slope in own if slope is not None])
-            if not abs(loss.item() - losses[member].item()) <= CLOSE * max(1.0, abs(loss.item())):
-                raise UnpackableError(f"packed its loss is {losses[member]:.6g}, not {loss:.6g}")
-            for name, slope, parameter in zip(self._names, own, self.parameters, strict=True):
-                there = parameter.grad
-                if slope is None and there is None:
-                    continue
-                mine = torch.zeros_like(parameter[0]) if there is None else there[member]
-                wanted = torch.zeros_like(mine) if slope is None else slope
-                if not norm([mine - wanted]) <= CLOSE * norm([wanted]) + CLOSE_TO_ALL * whole:
-                    raise UnpackableError(f"packed the gradient of {name} is another one")
+        try:
+            with quiet():
+                found, recording = record(step, given)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise UnpackableError(f"{type(error).__name__}: {error}") from error
+        if mixing := recording.operators & MIXING:
+            raise UnpackableError(f"one model's numbers may depend on others in {min(mixing)}")
+        return found, recording.play
 
 
 def unpackable(model: nn.Module) -> str | None:
@@ -159,14 +175,6 @@ def shared_or_stacked(
         buffers[name] = first if same else torch.stack([own[name] for own in every])
         dimensions[name] = None if same else 0
     return buffers, dimensions
-
-
-def made_up(number: int, models: int, rows: int, length: int) -> list[Tensor]:
-    """Inputs and targets [s b t] and weights [s b] out of nothing, the same for each model."""
-    generator = torch.Generator().manual_seed(number)
-    inputs, targets = torch.randint(VOCABULARY, (2, rows, length), generator=generator)
-    weights = torch.rand(rows, generator=generator) / (rows * length)
-    return [part.expand(models, *part.shape).contiguous() for part in (inputs, targets, weights)]
 
 
 def norm(parts: Sequence[Tensor]) -> float:

@@ -75,15 +75,24 @@ class Line:
         return declared or self.operator in UNDECLARED_VIEWS
 
 
-def record(function: Callable[..., Sequence[Tensor | None]], arguments: Sequence[Tensor]) -> Played:
-    """Runs `function` on the arguments and returns what plays it on others of the same shapes.
+@dataclass(frozen=True)
+class Recording:
+    """A function, and the names of all operators that it runs."""
 
-    Both return tensors, or None where there is none. Arguments may not be changed in place.
+    play: Played
+    operators: frozenset[str]
+
+
+def record(
+    function: Callable[..., Sequence[Tensor | None]], arguments: Sequence[Tensor]
+) -> tuple[list[Tensor | None], Recording]:
+    """Runs `function` on the arguments; what it returns, and what plays it on others of the same
+    shapes. Both return tensors, or None where there is none. No argument may be changed in place.
 
     Raises `UnrecordableError`, and whatever the function raises.
 
-    >>> double = record(lambda x: [x + x * torch.ones(2)], [torch.zeros(2)])
-    >>> double(torch.tensor([1.0, 2.0]))
+    >>> _, recording = record(lambda x: [x + x * torch.ones(2)], [torch.zeros(2)])
+    >>> recording.play(torch.tensor([1.0, 2.0]))
     [tensor([2., 4.])]
     """
     chance = torch.get_rng_state()
@@ -97,7 +106,8 @@ def record(function: Callable[..., Sequence[Tensor | None]], arguments: Sequence
     lines = _needed(lines, wanted)
     values = dict(recorder.held)
     _run(_needed(fixed, [name for line in lines for name in line.reads()] + wanted), values)
-    return _compiled(lines, given, wanted, values)
+    operators = frozenset(line.operator._schema.name for line in recorder.lines)
+    return found, Recording(_compiled(lines, given, wanted, values), operators)
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
