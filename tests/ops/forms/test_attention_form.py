@@ -50,8 +50,8 @@ def slopes(module, x):
 
 def assert_near(found, wanted):
     assert list(found) == list(wanted)
-    for name, y in wanted.items():
-        assert (found[name] - y).norm() <= 1e-5 * max(1.0, y.norm()), name
+    for name, y in wanted.items():  # a single key leaves nothing to choose: zero, but for rounding
+        assert (found[name] - y).norm() <= 1e-5 * (y.norm() + wanted["x"].norm()), name
 
 
 @pytest.mark.parametrize("length", [1, 63])

@@ -122,17 +122,17 @@ static inline void transpose(int64_t rows, int64_t columns, const float *from, i
             transpose_square(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
 }
 
-// 2^x for x at most 0, to about 1e-7 of it; 0 below -125. A polynomial of degree 5 over half a unit
-// around 0, of least relative error, and the whole part added to the exponent.
+// 2^x for x at most 0, to about 1e-7 of it; 1 at 0, 0 below -125. A polynomial of degree 5 over half
+// a unit around 0, of least relative error, and the whole part added to the exponent.
 INLINE vec power_of_two(vec x) {
     vec shifted = x + 12582912.0f; // rounds to a whole number
     vec r = x - (shifted - 12582912.0f);
-    vec p = fill(1.3276471873e-03f);
-    p = p * r + 9.6755413335e-03f;
-    p = p * r + 5.5507132739e-02f;
-    p = p * r + 2.4022119724e-01f;
-    p = p * r + 6.9314696706e-01f;
-    p = p * r + 1.0000000717f;
+    vec p = fill(1.3264727194e-03f);
+    p = p * r + 9.6715126399e-03f;
+    p = p * r + 5.5507337433e-02f;
+    p = p * r + 2.4022242085e-01f;
+    p = p * r + 6.9314697760e-01f;
+    p = p * r + 1.0f;
     p = (vec)((ivec)p + ((ivec)shifted << 23));
     return x < -125.0f ? vec{} : p;
 }
