@@ -34,7 +34,8 @@ Progress = Callable[[CurvePoint], None]
 Runner = Callable[[TrialSpec, Path | None, Progress], TrialResult]
 """Runs one trial: the spec, where to put the weights, whom to tell the training curve.
 
-If it has a method `together` (see `Together`), packs are given to that.
+If it has a method `together` (see `Together`), packs are given to that; if `again` is true of it, a
+process whose trials ended well runs further ones.
 """
 
 KILLED = "killed on request"

@@ -1,11 +1,12 @@
 """The fork server: imports everything once, then forks a process for every trial.
 
-    grow ──exec──> server ──fork──> trial        (each trial leads a process group)
+    grow ──exec──> server ──fork──> worker       (each worker leads a process group)
       ├─ commands ──>  │ <── points, result ──┤
       └ <── events ────┘
 
 Importing torch takes seconds, forking a process that has imported it milliseconds. So that a fork
-is clean, the server stays single-threaded: it runs no torch operator and opens no database.
+is clean, the server stays single-threaded: it runs no torch operator and opens no database. What a
+forked process does, and when it takes a further trial, stands in `worker.py`.
 
 Nothing outlives its parent: the kernel kills the server when the pool's process ends and a trial
 when the server does, and the server kills every group when its command pipe closes. The server also
@@ -29,18 +30,18 @@ import signal
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NoReturn
 
-from palmette.records import CurvePoint, Stranger, TrialResult, TrialSpec
-from palmette.train.executor import KILLED, Member, Runner, attempt_pack
+from palmette.records import Stranger
+from palmette.train.executor import KILLED, Runner
 from palmette.train.messages import Inbox, Message, send
 from palmette.train.process import die_with, kill_group, pin, resident_bytes
+from palmette.train.worker import member_of, work
 
 SAMPLE_SECONDS = 0.25  # between looks at a trial's memory and time
-TELL_SECONDS = 1.0  # between points of a trial's curve that are passed on while it runs
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,15 @@ def welcome(stranger: dict[str, Any]) -> None:
 
 
 @dataclass
-class Trial:
-    """A running trial or pack of trials, as the server sees it."""
+class Worker:
+    """A process that runs a trial or a pack of trials, or waits for one, as the server sees it."""
 
-    keys: tuple[str, ...]
     pid: int
     slot: int
     inbox: Inbox
-    began: float
+    orders: int  # the pipe that it is told of further trials by
+    keys: tuple[str, ...] = ()  # of what it runs; none while it waits
+    began: float = 0.0
     ended: dict[str, Message] = field(default_factory=dict)  # their own reports
     killed: str | None = None  # why the server killed it
     status: int | None = None  # as waitpid gives it
@@ -115,7 +117,8 @@ class Server:
         self._commands = commands
         self._early = early
         self._events = events
-        self._trials: dict[int, Trial] = {}
+        self._workers: dict[int, Worker] = {}
+        self._strangers = bool(config.strangers)
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
 
@@ -131,15 +134,18 @@ class Server:
         try:
             self._follow(self._early)
             while not self._commands.closed:
-                for ready, _ in self._selector.select(SAMPLE_SECONDS if self._trials else None):
+                for ready, _ in self._selector.select(SAMPLE_SECONDS if self._busy() else None):
                     # An earlier callback may have closed the pipe, and a fork reused its number.
                     if self._selector.get_map().get(ready.fileobj) == ready:
                         ready.data()
                 self._enforce_limits()
         finally:
-            for trial in self._trials.values():
-                kill_group(trial.pid)
-                os.waitpid(trial.pid, 0)
+            for worker in self._workers.values():
+                kill_group(worker.pid)
+                os.waitpid(worker.pid, 0)
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers.values() if worker.keys]
 
     def _watch(self, pipe: int, callback: Callable[[], None]) -> None:
         self._selector.register(pipe, selectors.EVENT_READ, callback)
@@ -150,41 +156,60 @@ class Server:
     def _follow(self, commands: list[Message]) -> None:
         for command in commands:
             if "run" in command:
-                self._fork(command)
+                self._run(command)
             elif "admit" in command:
+                self._strangers = True
                 welcome(command["admit"])
             else:
-                for trial in self._trials.values():
-                    if command["kill"] in trial.keys:
-                        self._kill(trial, KILLED)
+                for worker in self._busy():
+                    if command["kill"] in worker.keys:
+                        self._kill(worker, KILLED)
 
-    def _fork(self, command: Message) -> None:
-        taken = {trial.slot for trial in self._trials.values()}
-        slot = min(set(range(self._config.workers)) - taken)
+    def _run(self, command: Message) -> None:
+        """Gives a trial or a pack to a worker that waits, or else to a new one."""
+        keys = tuple(member_of(told).spec.key for told in command["run"])
+        command |= {"began": perf_counter(), "again": not self._strangers}
+        worker = self._told(command) or self._fork(command)
+        worker.keys, worker.began, worker.sampled = keys, command["began"], -math.inf
+        for key in keys:
+            send(self._events, {"event": "started", "key": key, "pid": worker.pid})
+
+    def _told(self, command: Message) -> Worker | None:
+        """The waiting worker that has taken the command, if there is one."""
+        for worker in self._workers.values():
+            if not worker.keys and not worker.killed and not self._strangers:
+                with suppress(BrokenPipeError):  # it has died and was not buried yet
+                    send(worker.orders, command)
+                    return worker
+        return None
+
+    def _fork(self, command: Message) -> Worker:
+        taken = {worker.slot for worker in self._workers.values()}
+        slot = min(set(range(self._config.workers + len(taken))) - taken)
         if prepare := getattr(self._runner, "prepare", None):
             prepare()
         read_end, write_end = os.pipe()
-        server, began = os.getpid(), perf_counter()
+        ordered, orders = os.pipe()
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_trial(command, write_end, server, slot, began)
+            os.close(orders)
+            self._become_worker(command, ordered, write_end, server, slot)
         os.close(write_end)
+        os.close(ordered)
         os.set_blocking(read_end, False)
         # Here and in the child: whoever comes first, the group exists before it can be killed.
-        with suppress(OSError):  # the trial was first and is already gone
+        with suppress(OSError):  # the worker was first and is already gone
             os.setpgid(pid, pid)
-        members = [member_of(told) for told in command["run"]]
-        keys = tuple(member.spec.key for member in members)
-        trial = Trial(keys, pid, slot, Inbox(read_end), began)
-        self._trials[pid] = trial
-        self._watch(read_end, lambda: self._listen(trial))
-        for key in keys:
-            send(self._events, {"event": "started", "key": key, "pid": pid})
+        worker = Worker(pid, slot, Inbox(read_end), orders)
+        self._workers[pid] = worker
+        self._watch(read_end, lambda: self._listen(worker))
+        return worker
 
-    def _become_trial(
-        self, command: Message, pipe: int, server: int, slot: int, began: float
+    def _become_worker(
+        self, command: Message, ordered: int, pipe: int, server: int, slot: int
     ) -> NoReturn:
-        """Turns the forked process into a trial's, and never returns to the server's code."""
+        """Turns the forked process into a worker, and never returns to the server's code."""
         status = 1
         try:
             os.setpgid(0, 0)
@@ -193,99 +218,72 @@ class Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for watched in list(self._selector.get_map().values()):
                 os.close(watched.fd)
+            for other in self._workers.values():
+                os.close(other.orders)
             self._selector.close()
             os.close(self._wake)
             os.close(self._events)
-            pin(slot, self._config.workers)
-            run_trial_process(self._runner, command, pipe, began)
+            pin(slot % self._config.workers, self._config.workers)
+            work(self._runner, command, ordered, pipe, self._config.memory_limit_bytes // 2)
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
 
-    def _listen(self, trial: Trial) -> None:
-        for message in trial.inbox.read():
-            self._pass_on(trial, message)
-        if trial.inbox.closed:
-            self._selector.unregister(trial.inbox.pipe)
+    def _listen(self, worker: Worker) -> None:
+        for message in worker.inbox.read():
+            self._pass_on(worker, message)
+        if worker.inbox.closed:
+            self._selector.unregister(worker.inbox.pipe)
 
-    def _pass_on(self, trial: Trial, message: Message) -> None:
+    def _pass_on(self, worker: Worker, message: Message) -> None:
         if "point" in message:
             send(self._events, {"event": "point", **message})
+        elif "idle" in message:
+            self._report(worker)
         else:
-            trial.ended[message["key"]] = message
+            worker.ended[message["key"]] = message
+
+    def _report(self, worker: Worker) -> None:
+        """Tells how all that a worker ran has ended."""
+        for key in worker.keys:
+            send(self._events, {"event": "ended", **worker.report(key), "key": key})
+        worker.keys = ()
+        worker.ended.clear()
 
     def _reap(self) -> None:
         os.read(self._woken, 4096)
-        for trial in list(self._trials.values()):
-            pid, trial.status = os.waitpid(trial.pid, os.WNOHANG)
+        for worker in list(self._workers.values()):
+            pid, worker.status = os.waitpid(worker.pid, os.WNOHANG)
             if pid == 0:
                 continue
-            kill_group(trial.pid)  # what the trial may have started itself
-            for message in trial.inbox.drain():
-                self._pass_on(trial, message)
-            if trial.inbox.pipe in self._selector.get_map():
-                self._selector.unregister(trial.inbox.pipe)
-            os.close(trial.inbox.pipe)
-            del self._trials[trial.pid]
-            for key in trial.keys:
-                send(self._events, {"event": "ended", **trial.report(key), "key": key})
+            kill_group(worker.pid)  # what a trial may have started itself
+            for message in worker.inbox.drain():
+                self._pass_on(worker, message)
+            if worker.inbox.pipe in self._selector.get_map():
+                self._selector.unregister(worker.inbox.pipe)
+            os.close(worker.inbox.pipe)
+            os.close(worker.orders)
+            del self._workers[worker.pid]
+            self._report(worker)
 
     def _enforce_limits(self) -> None:
         now = perf_counter()
         limits = self._config
-        for trial in self._trials.values():
-            if trial.killed or now - trial.sampled < SAMPLE_SECONDS:
+        for worker in self._busy():
+            if worker.killed or now - worker.sampled < SAMPLE_SECONDS:
                 continue
-            trial.sampled = now
-            if resident_bytes(trial.pid) > limits.memory_limit_bytes:
+            worker.sampled = now
+            if resident_bytes(worker.pid) > limits.memory_limit_bytes:
                 gibibytes = limits.memory_limit_bytes / 2**30
-                self._kill(trial, f"over its memory limit of {gibibytes:.4g} GiB")
-            elif now - trial.began > limits.trial_seconds_limit:
-                self._kill(trial, f"over its time limit of {limits.trial_seconds_limit:g} s")
+                self._kill(worker, f"over its memory limit of {gibibytes:.4g} GiB")
+            elif now - worker.began > limits.trial_seconds_limit:
+                self._kill(worker, f"over its time limit of {limits.trial_seconds_limit:g} s")
 
-    def _kill(self, trial: Trial, reason: str) -> None:
-        trial.killed = reason
-        kill_group(trial.pid)
-
-
-def member_of(told: Message) -> Member:
-    """A trial of a command."""
-    spec = TrialSpec.model_validate(told["spec"])
-    return Member(spec, Path(told["weights"]) if told["weights"] else None)
-
-
-def run_trial_process(runner: Runner, command: Message, pipe: int, began: float) -> None:
-    """Runs the commanded trial or pack, and writes its points and its ends to `pipe`.
-
-    `began` is when the server forked; what passed between and after is booked as `process`, of a
-    pack on each of its trials in equal parts.
-    """
-    told: dict[str, float] = {}
-    last = began  # when the trial before this one ended, where they ran one after another
-    members = [member_of(one) for one in command["run"]]
-
-    def tell(key: str, point: CurvePoint) -> None:
-        # Each message wakes two processes that share the processors with the trials.
-        if (now := perf_counter()) - told.get(key, -math.inf) >= TELL_SECONDS:
-            told[key] = now
-            send(pipe, {"key": key, "point": point.model_dump(mode="json")})
-
-    for key, ended in attempt_pack(runner, members, tell):
-        message = {"key": key, **asdict(ended)}
-        if ended.result is not None:
-            result = with_process(ended.result, began if ended.result.members > 1 else last)
-            message["result"] = result.model_dump(mode="json")
-        send(pipe, message)
-        last = perf_counter()
-
-
-def with_process(result: TrialResult, began: float) -> TrialResult:
-    """A result with its share of all seconds since its process began on it."""
-    wall_seconds = (perf_counter() - began) / result.members
-    phases = {**result.phases, "process": wall_seconds - result.wall_seconds}
-    return result.model_copy(update={"wall_seconds": wall_seconds, "phases": phases})
+    def _kill(self, worker: Worker, reason: str) -> None:
+        worker.killed = reason
+        kill_group(worker.pid)
 
 
 def main() -> None:

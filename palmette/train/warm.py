@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from palmette.errors import TrialError
 from palmette.ops import language
@@ -58,7 +59,12 @@ def make_runner(corpus_directory: Path | None, commit: str | None) -> Runner:
 
 @dataclass(frozen=True)
 class Warm:
-    """Runs trials on a corpus. `prepare` is called in the server before each fork."""
+    """Runs trials on a corpus. `prepare` is called in the server before each fork.
+
+    A trial leaves nothing behind that another could notice, so one process may run several.
+    """
+
+    again: ClassVar[bool] = True
 
     around: Around
     kernels: Kernels

@@ -171,6 +171,13 @@ ACTIONS = {
 }  # fmt: skip
 
 
+def make_again(corpus_directory, commit):
+    """The same trials, of which one process runs several."""
+    run = make(corpus_directory, commit)
+    run.again = True
+    return run
+
+
 def make_watched(corpus_directory, commit):
     """The real runner, whose trials must find everything imported and the server alone."""
     from palmette.train import warm

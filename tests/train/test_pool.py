@@ -130,6 +130,63 @@ def test_a_killed_trial_leaves_no_child(pool, tmp_path):
     assert_gone([int((tmp_path / "pid").read_text())])
 
 
+def process_of(ended):
+    return ended.result.machine.partition(",")[0]
+
+
+@pytest.fixture(scope="module")
+def pool_again():
+    with Pool(2, None, runner="misbehaving:make_again", trial_seconds_limit=6.0) as pool:
+        yield pool
+
+
+def test_a_process_whose_trial_ended_well_runs_the_next(pool_again):
+    first, second = (run_all(pool_again, [spec("nothing", seed)])[0] for seed in (0, 1))
+    assert process_of(first) == process_of(second)
+    (third,) = run_all(pool_again, [spec("diverge")])
+    (fourth,) = run_all(pool_again, [spec("nothing")])
+    assert third.outcome == "failed"
+    assert process_of(fourth) == process_of(first)
+    assert fourth.result.phases["process"] == pytest.approx(fourth.result.wall_seconds)
+    assert 0 < fourth.result.wall_seconds <= fourth.seconds
+
+
+@pytest.mark.parametrize("expression", ["fail", "crash", "leave", "exhaust"])
+def test_after_any_accident_there_is_a_new_process(pool_again, expression):
+    (before,) = run_all(pool_again, [spec("nothing")])
+    (accident,) = run_all(pool_again, [spec(expression)])
+    assert accident.outcome in ("failed", "lost")
+    (after,) = run_all(pool_again, [spec("nothing")])
+    assert process_of(after) != process_of(before)
+
+
+def test_a_process_killed_while_it_waits_costs_at_most_an_attempt(pool_again):
+    (before,) = run_all(pool_again, [spec("nothing")])
+    os.kill(int(process_of(before).split()[1]), signal.SIGKILL)
+    (ended,) = run_all(pool_again, [spec("nothing")])
+    assert ended.outcome in ("done", "lost")
+    (after,) = run_all(pool_again, [spec("nothing")])
+    assert after.outcome == "done"
+    assert process_of(after) != process_of(before)
+
+
+def test_processes_that_wait_end_with_the_pool():
+    with Pool(2, None, runner="misbehaving:make_again") as pool:
+        waiting = {process_of(done) for done in run_all(pool, [spec("nothing")])}
+        pids = [*pool.pids, *(int(name.split()[1]) for name in waiting)]
+    assert_gone(pids)
+
+
+def test_a_trial_after_another_has_its_bits_and_its_own_peak(tmp_path):
+    real = tiny_spec(suite="recall", tokens=5 * 8 * 63)
+    large = tiny_spec(suite="recall", tokens=512 * 63, batch_size=512)
+    with Pool(1, None) as pool:
+        (before,) = run_all(pool, [large])
+        (after,) = run_all(pool, [real])
+    assert numbers(after.result) == numbers(run_trial(real, None))
+    assert after.result.peak_bytes < before.result.peak_bytes - 50e6
+
+
 def test_progress_and_killing_on_request(pool):
     hanging = spec("ignore_signals")
     pool.submit(hanging)
