@@ -13,6 +13,7 @@
 #define ROWS 6
 #endif
 #define PANEL (2 * LANES)
+#define OUTLINED static __attribute__((noinline, unused)) // a library builds faster
 #define TILE 48 // rows that are worked on at a time: a multiple of ROWS
 
 // Room for floats, at the start of a line of the cache; zeros at first if `cleared`.
@@ -41,7 +42,7 @@ INLINE void copy(float *to, const float *from, int64_t n) {
     for (int64_t i = 0; i + LANES <= n; i += LANES) store(to + i, load(from + i));
     store(to + n - LANES, load(from + n - LANES));
 }
-INLINE void copy_rows(
+OUTLINED void copy_rows(
     int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row) {
     for (int64_t i = 0; i < rows; i++) copy(to + i * to_row, from + i * from_row, n);
 }
@@ -49,7 +50,7 @@ INLINE void copy_rows(
 // c [R, V vectors] = a b, or c + a b if `add`. Element (r, i) of a is a[r * a_row + i * a_step],
 // one of which is 1: a_step, or a_row if TURNED.
 template <int R, int V, bool TURNED>
-static __attribute__((noinline)) void block(
+OUTLINED void block(
     int64_t depth, const float *a, int64_t a_stride, const float *b, int64_t b_row, float *c,
     int64_t c_row, bool add) {
     const int64_t a_row = TURNED ? 1 : a_stride, a_step = TURNED ? a_stride : 1;
@@ -72,7 +73,7 @@ static __attribute__((noinline)) void block(
 
 // One panel of the result, all its rows.
 template <int V, bool TURNED>
-static void panel(
+OUTLINED void panel(
     int64_t rows, int64_t depth, const float *a, int64_t a_stride, const float *b, int64_t b_row,
     float *c, int64_t c_row, bool add) {
     const int64_t a_row = TURNED ? 1 : a_stride;
@@ -91,7 +92,7 @@ static void panel(
 }
 
 template <bool TURNED>
-static void panels(
+OUTLINED void panels(
     int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t a_stride, const float *b,
     int64_t b_row, float *c, int64_t c_row, bool add) {
     for (int64_t j = 0; j < columns; j += PANEL) {
@@ -106,21 +107,21 @@ static void panels(
 }
 
 // c [rows, columns] = a [rows, depth] b, or c + a b if `add`; b is packed; columns are whole vectors.
-static inline void multiply(
+OUTLINED void multiply(
     int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t a_row, const float *b,
     float *c, int64_t c_row, bool add) {
     panels<false>(rows, columns, depth, a, a_row, b, 0, c, c_row, add);
 }
 
 // c [rows, columns] += the transpose of a [depth, rows], times b [depth, columns], in rows of memory.
-static inline void add_outer(
+OUTLINED void add_outer(
     int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t a_row, const float *b,
     int64_t b_row, float *c, int64_t c_row) {
     panels<true>(rows, columns, depth, a, a_row, b, b_row, c, c_row, true);
 }
 
 // The packed form of w [depth, columns], columns padded with zeros; column j times scale[j].
-static inline void pack(
+OUTLINED void pack(
     int64_t depth, int64_t columns, const float *w, int64_t w_row, const float *scale, float *to) {
     for (int64_t j = 0; j < columns; j += PANEL) {
         int64_t width = padded(least(columns - j, PANEL)), n = least(columns - j, width);
@@ -175,7 +176,7 @@ INLINE void turn(vec *rows) {
 #endif
 
 // The packed form of the transpose of w [columns, depth], row i of the transpose times scale[i].
-static inline void pack_turned(
+OUTLINED void pack_turned(
     int64_t depth, int64_t columns, const float *w, int64_t w_row, const float *scale, float *to) {
     for (int64_t j = 0; j < columns; j += LANES) {
         int64_t within = j % PANEL, width = padded(least(columns - j + within, PANEL));
@@ -189,7 +190,7 @@ static inline void pack_turned(
             turn(rows);
             for (int r = 0; r < LANES; r++)
                 if (i + r < depth)
-                    store(at + (i + r) * width, scale ? rows[r] * scale[i + r] : rows[r]);
+                    store(at + (i + r) * width, rows[r] * (scale ? scale[i + r] : 1.0f));
         }
     }
 }

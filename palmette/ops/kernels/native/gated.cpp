@@ -38,7 +38,7 @@ struct job_t : gated_t {
 
 // h in place of the gate's rows, from them and those of up.
 template <int KIND>
-static void combine(int64_t size, float *gate, const float *up) {
+OUTLINED void combine(int64_t size, float *gate, const float *up) {
     for (int64_t i = 0; i < size; i += LANES) {
         vec f = activation<KIND>(load(gate + i), 0);
         store(gate + i, up ? f * load(up + i) : f);
@@ -46,7 +46,7 @@ static void combine(int64_t size, float *gate, const float *up) {
 }
 // From gate, up and the change of h to the changes of gate and of up, and to h; all in place.
 template <int KIND>
-static void separate(int64_t size, float *gate, float *up, float *change) {
+OUTLINED void separate(int64_t size, float *gate, float *up, float *change) {
     for (int64_t i = 0; i < size; i += LANES) {
         vec slope, f = activation<KIND>(load(gate + i), &slope), dh = load(change + i);
         if (up) {
@@ -76,7 +76,7 @@ struct inward_t {
     explicit inward_t(const job_t &g)
         : gate(g.width * g.h), up(g.up ? g.width * g.h : 0), gate_bias(g.h), up_bias(g.h),
           gate_starts(g.gate_bias || g.shift), up_starts(g.shift) {}
-    void take(const job_t &g, int64_t model) {
+    __attribute__((noinline)) void take(const job_t &g, int64_t model) {
         const int64_t d = g.width, n = g.hidden;
         const float *scale = g.norm ? g.scale + model * d : 0;
         const float *shift = g.shift ? g.shift + model * d : 0;
@@ -91,12 +91,12 @@ struct inward_t {
     }
 };
 
-static void start_rows(int64_t rows, int64_t width, const float *bias, float *to) {
+OUTLINED void start_rows(int64_t rows, int64_t width, const float *bias, float *to) {
     for (int64_t r = 0; r < rows; r++) copy(to + r * width, bias, width);
 }
 
 // The hidden layer before its activation, of rows of n.
-static void go_in(
+OUTLINED void go_in(
     const job_t &g, const inward_t &in, int64_t rows, const float *n, int64_t n_row, float *gate,
     float *up) {
     if (in.gate_starts) start_rows(rows, g.h, in.gate_bias.at, gate);
@@ -107,7 +107,7 @@ static void go_in(
 }
 
 // A tile of x, normalised.
-static void take_tile(const job_t &g, int64_t rows, const float *x, float *to, float *factors) {
+OUTLINED void take_tile(const job_t &g, int64_t rows, const float *x, float *to, float *factors) {
     copy_rows(rows, g.width, x, g.x_row, to, g.d);
     for (int64_t r = 0; g.norm && r < rows; r++)
         factors[r] = normalise(to + r * g.d, g.width, (int)g.norm, (float)g.epsilon);

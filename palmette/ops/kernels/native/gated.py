@@ -17,9 +17,10 @@ from palmette.ops.kernels.native.library import library
 from palmette.ops.kernels.native.linear import (
     NO_NORM,
     bits,
-    check_vectors,
+    check_vector,
     even_rows,
     fold,
+    like,
     sizes_of,
     unfold,
     whole,
@@ -45,7 +46,7 @@ def gated_forward(
 ) -> Tensor:
     """The channel mixer of x [... d], in one piece: see `gated`."""
     sizes = _check(x, gate, up, down, gate_bias, down_bias, scale, shift)
-    y = x.new_empty(x.shape)
+    y = like(x)
     x, x_row = even_rows(x)
     parts = [whole(each) for each in (gate, up, down, gate_bias, down_bias, scale, shift)]
     call(
@@ -121,7 +122,7 @@ def _derivatives(given: tuple[Tensor | None, ...]) -> list[Tensor]:
     gate = given[1]
     assert gate is not None
     return [
-        gate.new_empty(gate.shape[:-1] if each is None else each.shape)
+        gate.new_empty(gate.shape[:-1]) if each is None else like(each)
         for each, there in zip(given, _there(given), strict=True)
         if there
     ]
@@ -215,11 +216,15 @@ def _check(
     shift: Tensor | None,
 ) -> tuple[int, int, int, int]:
     models, rows, hidden, width = sizes_of(x, gate)
-    check_vectors(gate, (gate_bias,), (down_bias, scale, shift))
+    check_vector(gate_bias, gate, -2)
+    for vector in (down_bias, scale, shift):
+        check_vector(vector, gate, -1)
     turned = (*gate.shape[:-2], width, hidden)
     if down.shape != turned or (up is not None and up.shape != gate.shape):
         raise ValueError(
             f"gate {list(gate.shape)} wants up {list(gate.shape)} and down {list(turned)}; got "
             f"{None if up is None else list(up.shape)} and {list(down.shape)}"
         )
+    if any(w is not None and w.dtype is not torch.float32 for w in (up, down)):
+        raise ValueError("native mixers are of fp32, and one of the matrices is not")
     return models, rows, width, hidden

@@ -32,7 +32,7 @@ struct job_t : linear_t {
 };
 
 // A tile of x as the product reads it, and its rows' distance.
-static const float *tile_of(
+OUTLINED const float *tile_of(
     const job_t &g, const float *x, int64_t rows, float *room, float *factors, int64_t *row) {
     const int64_t width = padded(g.k);
     copy_rows(rows, g.k, x, g.x_row, room, width);

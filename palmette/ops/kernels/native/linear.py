@@ -42,8 +42,10 @@ def linear_forward(
     built.
     """
     sizes = sizes_of(x, weight)
-    check_vectors(weight, (bias,), (scale, shift))
-    y = x.new_empty((*x.shape[:-1], sizes[2]))
+    check_vector(bias, weight, -2)
+    check_vector(scale, weight, -1)
+    check_vector(shift, weight, -1)
+    y = x.new_empty(*x.shape[:-1], sizes[2])
     x, x_row = even_rows(x)
     weight, bias, scale, shift = weight.contiguous(), whole(bias), whole(scale), whole(shift)
     residual_row = 0
@@ -112,10 +114,10 @@ def _there(scale: Tensor | None, shift: Tensor | None, biased: bool) -> tuple[bo
 def _derivatives(
     x: Tensor, weight: Tensor, scale: Tensor | None, shift: Tensor | None, biased: bool
 ) -> list[Tensor]:
-    found = [x.new_empty(x.shape), x.new_empty(weight.shape)]
+    found = [like(x), like(weight)]
     if biased or shift is not None:
         found.append(x.new_empty(weight.shape[:-1]))
-    found += [x.new_empty(vector.shape) for vector in (scale, shift) if vector is not None]
+    found += [like(vector) for vector in (scale, shift) if vector is not None]
     return found
 
 
@@ -219,29 +221,31 @@ def sizes_of(x: Tensor, weight: Tensor) -> tuple[int, int, int, int]:
 
     Raises `ValueError` if they do not belong together, or are not fp32.
     """
-    *models, n, k = weight.shape
-    if x.shape[-1] != k or (models and [*x.shape[:-1]][:1] != models):
-        raise ValueError(f"x {list(x.shape)} cannot be multiplied by weight {list(weight.shape)}")
-    if x.dtype != torch.float32 or weight.dtype != torch.float32:
+    shape, of_weight = x.shape, weight.shape
+    models = of_weight[0] if len(of_weight) == 3 else 1
+    n, k = of_weight[-2:]
+    if shape[-1] != k or (len(of_weight) == 3 and (len(shape) < 2 or shape[0] != models)):
+        raise ValueError(f"x {list(shape)} cannot be multiplied by weight {list(of_weight)}")
+    if x.dtype is not torch.float32 or weight.dtype is not torch.float32:
         raise ValueError(f"native products are of fp32, not of {x.dtype} and {weight.dtype}")
-    count = models[0] if models else 1
-    return count, x.numel() // (count * k), n, k
+    return models, x.numel() // (models * k), n, k
 
 
-def check_vectors(
-    weight: Tensor, of_rows: tuple[Tensor | None, ...], of_columns: tuple[Tensor | None, ...]
-) -> None:
-    """Raises `ValueError` unless they are [n], or [k], of weight [n k], with its s, in fp32."""
-    for vectors, dimension in ((of_rows, -2), (of_columns, -1)):
-        for vector in vectors:
-            if vector is None:
-                continue
-            wanted = (*weight.shape[:-2], weight.shape[dimension])
-            if vector.shape != wanted or vector.dtype != torch.float32:
-                raise ValueError(
-                    f"a vector beside weight {list(weight.shape)} is {list(vector.shape)} of "
-                    f"{vector.dtype}; it has to be {list(wanted)} of torch.float32"
-                )
+def check_vector(vector: Tensor | None, weight: Tensor, dimension: int) -> None:
+    """Raises `ValueError` unless it is None, or like that dimension of weight, with its s, fp32."""
+    if vector is None:
+        return
+    wanted = weight.shape[:-2] + weight.shape[dimension:][:1]
+    if vector.shape != wanted or vector.dtype is not torch.float32:
+        raise ValueError(
+            f"a vector beside weight {list(weight.shape)} is {list(vector.shape)} of "
+            f"{vector.dtype}; it has to be {list(wanted)} of torch.float32"
+        )
+
+
+def like(x: Tensor) -> Tensor:
+    """Room for a tensor of this shape, in one piece; `new_empty` of a shape takes twice as long."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def even_rows(x: Tensor) -> tuple[Tensor, int]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from palmette.ops.kernels.native.call import address, call
 from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.library import library
-from palmette.ops.kernels.native.linear import bits, even_rows, fold, unfold, whole
+from palmette.ops.kernels.native.linear import bits, even_rows, fold, like, unfold, whole
 
 
 @torch.library.custom_op("palmette::norm", mutates_args=(), device_types="cpu")
@@ -24,7 +24,7 @@ def norm_forward(
 ) -> Tensor:
     """The norm of x [... d], in one piece: see `norm`."""
     sizes = _check(x, scale, shift)
-    y = x.new_empty(x.shape)
+    y = like(x)
     x, x_row = even_rows(x)
     scale, shift = scale.contiguous(), whole(shift)
     call(
@@ -37,7 +37,7 @@ def norm_forward(
 
 @norm_forward.register_fake
 def _(x: Tensor, scale: Tensor, shift: Tensor | None, kind: int, epsilon: float) -> Tensor:
-    return x.new_empty(x.shape)
+    return like(x)
 
 
 @torch.library.custom_op("palmette::norm_backward", mutates_args=(), device_types="cpu")
@@ -46,7 +46,7 @@ def norm_backward(
 ) -> list[Tensor]:
     """The derivatives by x, scale and, if it is there, shift."""
     sizes = _check(x, scale, shift)
-    found = [given.new_empty(given.shape) for given in (x, scale, shift) if given is not None]
+    found = [like(given) for given in (x, scale, shift) if given is not None]
     x, x_row = even_rows(x)
     dy, dy_row = even_rows(dy)
     scale = scale.contiguous()
@@ -63,7 +63,7 @@ def norm_backward(
 def _(
     dy: Tensor, x: Tensor, scale: Tensor, shift: Tensor | None, kind: int, epsilon: float
 ) -> list[Tensor]:
-    return [given.new_empty(given.shape) for given in (x, scale, shift) if given is not None]
+    return [like(given) for given in (x, scale, shift) if given is not None]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

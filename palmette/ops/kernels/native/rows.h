@@ -20,7 +20,7 @@ INLINE void clear_pads(float *x, int64_t n, int64_t width) {
 }
 
 // Normalises a row of n features in place, without a learned scale; the factor that it took.
-static inline float normalise(float *x, int64_t n, int norm, float epsilon) {
+OUTLINED float normalise(float *x, int64_t n, int norm, float epsilon) {
     const int64_t width = padded(n);
     if (norm == LAYER_NORM) {
         float mean = sum_of(x, width) / n;
@@ -33,7 +33,7 @@ static inline float normalise(float *x, int64_t n, int norm, float epsilon) {
 }
 
 // From the derivative by the normalised row y to that by the row itself, in place.
-static inline void unnormalise(float *dy, const float *y, int64_t n, int norm, float factor) {
+OUTLINED void unnormalise(float *dy, const float *y, int64_t n, int norm, float factor) {
     const int64_t width = padded(n);
     float along = dot(dy, y, width) / n;
     float mean = norm == LAYER_NORM ? sum_of(dy, width) / n : 0.0f;
@@ -42,13 +42,13 @@ static inline void unnormalise(float *dy, const float *y, int64_t n, int norm, f
 }
 
 // to [n] += from; neither needs to be padded.
-static inline void add_to(float *to, const float *from, int64_t n) {
+OUTLINED void add_to(float *to, const float *from, int64_t n) {
     for (int64_t i = 0; i < n; i += LANES)
         store_row(to, i, n, load_row(to, i, n) + load_row(from, i, n));
 }
 
 // sums [n] += the rows of y, one after another.
-static inline void add_columns(
+OUTLINED void add_columns(
     int64_t rows, int64_t n, const float *y, int64_t y_row, float *sums) {
     for (int64_t j = 0; j < n; j += LANES) {
         vec s = load_row(sums, j, n);
@@ -58,7 +58,7 @@ static inline void add_columns(
 }
 
 // bias[j] += the product of row j of w [n, k] and x [k]: what a norm's shift adds to a product.
-static inline void add_product(
+OUTLINED void add_product(
     int64_t n, int64_t k, const float *w, const float *x, float *bias) {
     for (int64_t j = 0; j < n; j++) {
         float s = 0;
@@ -68,7 +68,7 @@ static inline void add_product(
 }
 
 // to [rows, n] = from, of padded rows, or to + from if it is not the `first`.
-static inline void add_rows(int64_t rows, int64_t n, const float *from, float *to, bool first) {
+OUTLINED void add_rows(int64_t rows, int64_t n, const float *from, float *to, bool first) {
     const int64_t width = padded(n);
     if (first) return copy_rows(rows, n, from, width, to, n);
     for (int64_t r = 0; r < rows; r++) add_to(to + r * n, from + r * width, n);
@@ -76,7 +76,7 @@ static inline void add_rows(int64_t rows, int64_t n, const float *from, float *t
 
 // What a norm that was folded into w [n, k] leaves to do: dw is the derivative by w with its columns
 // times scale, sums [n] the derivative by the bias. dscale and dshift [k] are added to.
-static inline void unfold_norm(
+OUTLINED void unfold_norm(
     int64_t n, int64_t k, const float *w, const float *scale, const float *shift,
     const float *sums, float *dw, float *dscale, float *dshift) {
     for (int64_t j = 0; j < n; j++)
