@@ -43,6 +43,14 @@ KernelOption = Annotated[
         "campaign began, or else native where a C++ compiler is there.",
     ),
 ]
+PackOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--pack/--no-pack",
+        help="Train the trials of one genome at once; if not given, as the campaign began, or what "
+        "is measured to be faster.",
+    ),
+]
 ParametersOption = Annotated[
     int,
     typer.Option("--params", min=1, max=10**12, help="The size: all trainable parameters."),

@@ -31,7 +31,13 @@ from palmette.cli._designer import (
     wanted_models,
 )
 from palmette.cli._live import Live
-from palmette.cli._options import ArgumentsOption, CampaignOption, KernelOption, StorageOption
+from palmette.cli._options import (
+    ArgumentsOption,
+    CampaignOption,
+    KernelOption,
+    PackOption,
+    StorageOption,
+)
 from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._resolve import resolve
 from palmette.cli._study import SeedsOption, StudyOption, study
@@ -41,6 +47,7 @@ from palmette.report import write_report
 from palmette.search.budget import Budget
 from palmette.search.grow import grow as run
 from palmette.search.misfits import misfits
+from palmette.search.packing import choose_for
 from palmette.search.served import Served
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.search.winner import export_best
@@ -75,6 +82,7 @@ def grow(
         Path | None, typer.Option(help="A text file or folder; the standard library if not given.")
     ] = None,
     kernel: KernelOption = None,
+    pack: PackOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where report.html, best.py and best.pt go.")
     ] = Path("grown"),
@@ -128,6 +136,7 @@ def grow(
         seed=seed,
         corpus=corpus,
         kernel=kernel,
+        packed=pack,
     )
     count = workers or len(processors())
     _check_output(output)
@@ -172,7 +181,7 @@ def grow_campaign(
     for sentence in misfits([(ground.root, ground.config.root_name)], ground.scale, ground.context):
         console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
-        stored = open_campaign(store, ground)
+        stored = open_campaign(store, ground, choose=choose_for)
         with stored.lease("grow") as lease:
             stored.requeue_running()
             studio = models.studio(stored) if models else None

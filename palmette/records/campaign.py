@@ -67,6 +67,7 @@ class CampaignConfig(Record):
     proposers: tuple[str, ...]
     numerics: int
     kernel: str = "torch"  # the form that its trials' models compute with
+    packed: bool = False  # whether trials of one genome and rung are trained at once
     kind: Literal["grow", "compare"] = "grow"
     mix: Literal["turns", "bandit"] = "turns"  # how several proposers share the proposals
     designer: DesignerConfig | None = None  # of the language models among the proposers

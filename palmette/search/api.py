@@ -20,6 +20,7 @@ from palmette.model.stranger.node import admit, expression
 from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult, TrialSpec
 from palmette.search.budget import Budget
 from palmette.search.grow import BEAT_SECONDS, grow
+from palmette.search.packing import choose_for
 from palmette.search.scheduler import Scheduler
 from palmette.search.served import Served, Wanted, served_by
 from palmette.search.start import (
@@ -33,7 +34,8 @@ from palmette.search.start import (
 from palmette.search.status import status_row
 from palmette.search.strangers import NAMED, introduce, leaks
 from palmette.store import Campaign, Lease, Store
-from palmette.train.loop import run_trial
+from palmette.train.executor import Member
+from palmette.train.pack import Around, run_any
 from palmette.train.pool import Pool
 from palmette.train.process import processors
 
@@ -56,6 +58,7 @@ def create_campaign(
     seed: int = 0,
     corpus: str | Path | None = None,
     kernel: str | None = None,
+    packed: bool | None = None,
     models: Sequence[str] = (),
     model_budget: str | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -70,7 +73,8 @@ def create_campaign(
     (`FILE.py`), which runs in a locked-down process alone.
 
     `kernel` is how models compute, 'native' or 'torch'; if None, as the campaign began, or native
-    where this machine has a C++ compiler.
+    where this machine has a C++ compiler. `packed` says whether trials of one genome and rung are
+    trained at once; if None, as the campaign began, or what is measured to be faster.
 
     Proposers that ask language models, such as `llm`, take `models`, names that the server at
     OPENAI_BASE_URL knows (the only one it has, if there is no name), a `model_budget` such as
@@ -99,6 +103,7 @@ def create_campaign(
         corpus=Path(corpus) if corpus is not None else None,
         mix=mix,
         kernel=kernel,
+        packed=packed,
     )
     with ExitStack() as opened:
         served = None
@@ -110,7 +115,7 @@ def create_campaign(
             raise UserError(f"no proposer asks a language model: {', '.join(proposers)}")
         ground = prepare(plan)
         store = opened.enter_context(Store(storage))
-        campaign = open_campaign(store, ground, load_if_exists)
+        campaign = open_campaign(store, ground, load_if_exists, choose_for)
         return Search(opened.pop_all(), campaign, ground, served)
 
 
@@ -191,7 +196,7 @@ class Search:
     def _run(self, spec: TrialSpec, weights: Path | None) -> TrialResult:
         """Trains here; a layer from a file behind walls."""
         if not self._campaign.strangers():
-            return run_trial(spec, self._ground.corpus, weights)
+            return run_any(Member(spec, weights), Around(self._ground.corpus))
         with self._pool(1) as pool:
             pool.submit(spec, weights)
             (ended,) = pool.wait()

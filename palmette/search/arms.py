@@ -20,6 +20,7 @@ from palmette.records import StoredTrial, Stranger
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.grow import Update, grow
+from palmette.search.packing import companions
 from palmette.search.proposers import proposers
 from palmette.search.scheduler import Scheduler
 from palmette.search.start import Ground, open_campaign, schedule
@@ -204,6 +205,12 @@ class Portion:
             return self.scheduler.ask()
         waiting = self.book.queued()
         return self.book.start(waiting[0]) if waiting else None
+
+    def beside(self, trial: StoredTrial) -> list[StoredTrial]:
+        """What is trained together with it, marked as running."""
+        if self.scheduler.found < self.most:
+            return self.scheduler.beside(trial)
+        return [self.book.start(other) for other in companions(self.book, trial)]
 
     def attend(self, seconds: float = 0.0) -> bool:
         """Takes in what is thought; whether to ask again then."""

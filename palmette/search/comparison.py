@@ -16,6 +16,7 @@ from palmette.ladder.scales import Scale
 from palmette.ladder.statistics import mean_interval
 from palmette.records import CompareRow, StoredTrial, Stranger
 from palmette.search.book import Book
+from palmette.search.packing import companions
 
 
 def duel(scale: Scale, rung: int, seeds: int) -> Scale:
@@ -50,6 +51,10 @@ class Comparison:
                 self.book.queue(climber, wanted_specs(climber, 1, self.book.setting))
         queued = self.book.queued()
         return self.book.start(queued[0]) if queued else None
+
+    def beside(self, trial: StoredTrial) -> list[StoredTrial]:
+        """What is trained together with it, marked as running."""
+        return [self.book.start(other) for other in companions(self.book, trial)]
 
     def attend(self, seconds: float = 0.0) -> bool:
         """Nobody thinks: there is nothing to wait for."""

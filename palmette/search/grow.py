@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 from palmette.errors import StorageError
 from palmette.records import StoredTrial, Stranger
 from palmette.search.book import Book
-from palmette.train.executor import Executor, Finished
+from palmette.train.executor import Executor, Finished, Member
 
 BEAT_SECONDS = 5.0
 WAIT_SECONDS = 0.5  # for whatever ends first
@@ -27,6 +27,10 @@ class Asks(Protocol):
 
     def ask(self) -> StoredTrial | None:
         """The next trial, marked as running; None if there is nothing to do just now."""
+        ...
+
+    def beside(self, trial: StoredTrial) -> list[StoredTrial]:
+        """What is trained together with a trial that has been asked for, marked as running."""
         ...
 
     def attend(self, seconds: float = 0.0) -> bool:
@@ -66,7 +70,6 @@ def grow(
     """
     book = scheduler.book
     campaign = book.campaign
-    last_rung = book.setting.scale.rungs[-1].name
     running: dict[str, StoredTrial] = {}
     beaten = -BEAT_SECONDS
     campaign.set_state("running")
@@ -75,9 +78,9 @@ def grow(
             while executor.free and (trial := scheduler.ask()):
                 for stranger in scheduler.adopted():
                     executor.admit(stranger)
-                weights = campaign.weights_directory / f"{trial.key}.pt"
-                executor.submit(trial.spec, weights if trial.spec.rung == last_rung else None)
-                running[trial.key] = trial
+                pack = [trial, *scheduler.beside(trial)]
+                _submit(executor, [_member(book, each) for each in pack])
+                running.update({each.key: each for each in pack})
             if running:
                 scheduler.attend()
                 ended = executor.wait(WAIT_SECONDS if not executor.free else THOUGHT_SECONDS)
@@ -110,6 +113,20 @@ def grow(
     scheduler.close()
     campaign.set_elapsed(book.elapsed)
     campaign.set_state("finished")
+
+
+def _submit(executor: Executor, members: Sequence[Member]) -> None:
+    if len(members) > 1:
+        executor.submit_pack(members)
+    else:
+        executor.submit(members[0].spec, members[0].weights)
+
+
+def _member(book: Book, trial: StoredTrial) -> Member:
+    """The trial, with a file for its weights on the last rung."""
+    weights = book.campaign.weights_directory / f"{trial.key}.pt"
+    last = trial.spec.rung == book.setting.scale.rungs[-1].name
+    return Member(trial.spec, weights if last else None)
 
 
 def _keep(book: Book, trial: StoredTrial, finished: Finished) -> StoredTrial:

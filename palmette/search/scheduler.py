@@ -19,6 +19,7 @@ from palmette.records import StoredTrial, Stranger
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.novelty import Screen
+from palmette.search.packing import companions
 from palmette.search.proposers import Proposer
 from palmette.search.proposing import Proposing
 from palmette.search.thinking import Thinking
@@ -73,10 +74,21 @@ class Scheduler:
         for trial in self.book.queued():
             if self._in_time(timing.seconds[self.scale.number(trial.spec.rung)]):
                 started = self.book.start(trial)
-                if not self.book.queued() and not self._proposals_over(timing):
-                    self.proposing.think_ahead(self.budget.genomes)
+                self._think_ahead(timing)
                 return started
         return None
+
+    def beside(self, trial: StoredTrial) -> list[StoredTrial]:
+        """What is trained together with a trial that has been asked for, marked as running."""
+        timing = self._timing()
+        each = timing.seconds[self.scale.number(trial.spec.rung)]
+        own = companions(self.book, trial)
+        while own and not self._in_time((1 + len(own)) * each):
+            own.pop()
+        started = [self.book.start(other) for other in own]
+        if started:
+            self._think_ahead(timing)
+        return started
 
     def attend(self, seconds: float = 0.0) -> bool:
         """Takes in what is thought, waiting at most so long for it; whether to ask again then."""
@@ -124,6 +136,11 @@ class Scheduler:
             return min(1.0, self.book.elapsed / self.budget.seconds)
         assert self.budget.genomes is not None
         return min(1.0, self.found / self.budget.genomes)
+
+    def _think_ahead(self, timing: Timing) -> None:
+        """Has the next proposal thought of, if it is needed next."""
+        if not self.book.queued() and not self._proposals_over(timing):
+            self.proposing.think_ahead(self.budget.genomes)
 
     def _timing(self) -> Timing:
         return Timing.of(self.scale, list(self.book.trials.values()))

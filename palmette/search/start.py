@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,22 +20,27 @@ from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.model import atlas, parse
 from palmette.ops import language
-from palmette.ops.forms import KERNELS
+from palmette.ops.forms import KERNELS, PACKED
 from palmette.ops.kernels.native.library import unavailable
-from palmette.records import CampaignConfig, DesignerConfig, Role
+from palmette.records import CampaignConfig, DesignerConfig, Event, Role
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.candidates import describe
 from palmette.search.inventions import language_of
 from palmette.search.novelty import Screen
+from palmette.search.packing import packed_kernel
 from palmette.search.proposers import proposers
 from palmette.search.scheduler import Scheduler
 from palmette.search.strangers import remember
 from palmette.search.thinking import Thinking
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
+from palmette.train.pack_choice import Choice
 from palmette.train.seeding import NUMERICS
 from palmette.train.sight import require_honest
+
+Chooses = Callable[[Genome, Scale, int, str], Choice]
+"""Says of a root, a scale, its longest length and a kernel whether packs pay."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Plan:
     `root` is a genome with its atlas name, if it has one. `suite` of None is the scale's own. `mix`
     says how several proposers share the proposals, `designer` how language models among them work.
     `kernel` of None is what the campaign has, if it is there, or else native where this machine can
-    build it and torch where not.
+    build it and torch where not. `packed`, whether trials of one genome and rung are trained at
+    once, is what the campaign has if it is None, and measured when a campaign begins.
     """
 
     name: str = "main"
@@ -59,13 +65,15 @@ class Plan:
     mix: str = "turns"
     designer: DesignerConfig | None = None
     kernel: str | None = None
+    packed: bool | None = None
 
 
 @dataclass(frozen=True)
 class Ground:
     """A plan made concrete: everything about it that does not depend on a store.
 
-    `any_kernel` says that a campaign that is there may go on with the kernel that it has.
+    `any_kernel` says that a campaign that is there may go on with the kernel that it has, and
+    `any_packing` that it packs its trials or not as it began.
     """
 
     config: CampaignConfig
@@ -74,6 +82,7 @@ class Ground:
     root: Genome
     language: Language
     any_kernel: bool = True
+    any_packing: bool = True
 
     @property
     def setting(self) -> Setting:
@@ -88,7 +97,7 @@ class Ground:
             suite_digest=config.suite_digest,
             seed=config.seed,
             numerics=config.numerics,
-            kernel=config.kernel,
+            kernel=packed_kernel(config.kernel) if config.packed else config.kernel,
         )
 
     @property
@@ -136,10 +145,12 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
             mix=plan.mix,
             designer=plan.designer,
             kernel=plan.kernel or default_kernel(),
+            packed=bool(plan.packed),
         )
     except ValidationError as error:
         raise UserError(f"a campaign cannot be made: {faults_of(error)}") from error
-    return Ground(config, recipe, corpus, root, language(), any_kernel=plan.kernel is None)
+    free = {"any_kernel": plan.kernel is None, "any_packing": plan.packed is None}
+    return Ground(config, recipe, corpus, root, language(), **free)
 
 
 def default_kernel() -> str:
@@ -147,16 +158,21 @@ def default_kernel() -> str:
     return "torch" if unavailable() else "native"
 
 
-def created(store: Store, ground: Ground, load_if_exists: bool = True) -> Campaign:
+def created(
+    store: Store, ground: Ground, load_if_exists: bool = True, choose: Chooses | None = None
+) -> Campaign:
     """The campaign in a store, made if it is new, without its candidates.
+
+    `choose` says whether a new one packs its trials, where the plan leaves that open; without it
+    there are no packs.
 
     Raises `UserError` if its kernel is none of this version's, or cannot be built here;
     `StorageError` as `Store.create_campaign` does.
     """
     config = ground.config
-    if ground.any_kernel and config.name in store.campaigns():
-        kernel = store.campaign(config.name).config.kernel
-        config = config.model_copy(update={"kernel": kernel})
+    kept = store.campaign(config.name).config if config.name in store.campaigns() else None
+    if kept is not None and ground.any_kernel:
+        config = config.model_copy(update={"kernel": kept.kernel})
     if config.kernel not in KERNELS:
         raise UserError(f"there is no kernel {config.kernel!r}; there are: {', '.join(KERNELS)}")
     if config.kernel != "torch" and (reason := unavailable()):
@@ -165,7 +181,18 @@ def created(store: Store, ground: Ground, load_if_exists: bool = True) -> Campai
             f"those are not to be had here: {reason}; or take another --campaign name with "
             "--kernel torch, for numbers of different kernels are not compared"
         )
-    return store.create_campaign(config, load_if_exists=load_if_exists)
+    choice = None
+    if ground.any_packing and kept is not None:
+        config = config.model_copy(update={"packed": kept.packed})
+    elif ground.any_packing and choose is not None:
+        choice = choose(ground.root, ground.scale, ground.context, config.kernel)
+        config = config.model_copy(update={"packed": choice.packed})
+    if config.packed and config.kernel not in PACKED.values():
+        raise UserError(f"trials with {config.kernel} kernels are not packed; take --kernel native")
+    campaign = store.create_campaign(config, load_if_exists=load_if_exists)
+    if choice is not None:
+        campaign.add_event(Event(seconds=0.0, kind="packing chosen", detail=asdict(choice)))
+    return campaign
 
 
 def faults_of(error: ValidationError) -> str:
@@ -191,12 +218,15 @@ def designers_of(names: Sequence[str]) -> list[str]:
     return [name for name in names if proposers[name].thinks]
 
 
-def open_campaign(store: Store, ground: Ground, load_if_exists: bool = True) -> Campaign:
+def open_campaign(
+    store: Store, ground: Ground, load_if_exists: bool = True, choose: Chooses | None = None
+) -> Campaign:
     """The campaign in a store, made if it is new, with its root and baselines in place.
 
-    Raises `StorageError` if the name is taken by a campaign with another configuration.
+    `choose` as in `created`. Raises `StorageError` if the name is taken by a campaign with another
+    configuration.
     """
-    campaign = created(store, ground, load_if_exists)
+    campaign = created(store, ground, load_if_exists, choose)
     remember(campaign, [ground.root])
     present = {(c.genome, c.replica) for c in campaign.candidates()}
     screen = screen_for(ground)
