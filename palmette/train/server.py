@@ -187,7 +187,7 @@ class Server:
         taken = {worker.slot for worker in self._workers.values()}
         slot = min(set(range(self._config.workers + len(taken))) - taken)
         if prepare := getattr(self._runner, "prepare", None):
-            prepare()
+            prepare(told["spec"]["kernel"] for told in command["run"])
         read_end, write_end = os.pipe()
         ordered, orders = os.pipe()
         server = os.getpid()

@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -25,11 +25,12 @@ from palmette.train.pack import Around, run_any, run_pack
 from palmette.train.process import die_with
 from palmette.train.shelf import Shelf, default_folder
 
-LATE = (
-    "torch._dynamo",  # by the first optimiser; most of a second
-    "torch.profiler._cupti_monitor",  # by the first optimiser step
-    "torch.utils.serialization.config",  # by the first saving of weights
+LATE = ("torch.utils.serialization.config",)  # by the first saving of weights
+LATER = (
+    "torch._dynamo",  # by torch's optimisers, and by the recording of packs; most of a second
+    "torch.profiler._cupti_monitor",  # by the first step of torch's optimisers
 )
+"""What trials of all kernels but "native" import."""
 BUILDER_NICENESS = 10
 
 
@@ -59,7 +60,8 @@ def make_runner(corpus_directory: Path | None, commit: str | None) -> Runner:
 
 @dataclass(frozen=True)
 class Warm:
-    """Runs trials on a corpus. `prepare` is called in the server before each fork.
+    """Runs trials on a corpus. `prepare` is called in the server before each fork, with the kernels
+    of the trials that it is for.
 
     A trial leaves nothing behind that another could notice, so one process may run several.
     """
@@ -79,9 +81,12 @@ class Warm:
         """Runs a pack."""
         return run_pack(members, self.around, tell)
 
-    def prepare(self) -> None:
-        """Loads what was built since the last fork."""
+    def prepare(self, kernels: Iterable[str]) -> None:
+        """Loads the libraries that were built since the last fork, and imports what is needed."""
         self.kernels.load()
+        if set(kernels) != {"native"}:
+            for module in LATER:
+                importlib.import_module(module)
 
 
 class Kernels:

@@ -183,7 +183,12 @@ def make_watched(corpus_directory, commit):
     from palmette.train import warm
 
     run = warm.make_runner(corpus_directory, commit)
-    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
+    threads = 0
+
+    def prepare(kernels):
+        nonlocal threads
+        run.prepare(kernels)
+        threads = sum(1 for _ in Path("/proc/self/task").iterdir())
 
     def run_watched(spec: TrialSpec, weights, on_progress):
         assert threads == 1, f"the server has {threads} threads"
@@ -193,4 +198,5 @@ def make_watched(corpus_directory, commit):
         assert not late, f"imported after the fork: {late}"
         return ended
 
+    run_watched.prepare = prepare
     return run_watched

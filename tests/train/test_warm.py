@@ -13,6 +13,7 @@ from tiny import numbers
 
 from palmette import ops
 from palmette.model.stranger.node import admit, expression
+from palmette.ops.forms import KERNELS, PACKED
 from palmette.ops.kernels.native import library, ready
 from palmette.train.host import server_environment
 from palmette.train.loop import run_trial
@@ -24,7 +25,9 @@ SERVER = """
 import json, os, sys
 from palmette.train.warm import make_runner
 runner = make_runner(None, None)
-runner.prepare()
+runner.prepare(["native"])
+assert "torch._dynamo" not in sys.modules
+runner.prepare(["torch"])
 mapped = {line.split()[-1] for line in open("/proc/self/maps") if line.rstrip().endswith(".so")}
 print(json.dumps([len(os.listdir("/proc/self/task")), sorted(mapped)]))
 """
@@ -101,8 +104,9 @@ def test_a_server_that_ends_takes_its_builder_along(tmp_path, monkeypatch):
     assert not [*kernels.glob("build-*")]
 
 
-def test_a_native_trial_finds_everything_imported(tmp_path):
-    ours = spec(kernel="native")
+@pytest.mark.parametrize("kernel", [*KERNELS, *PACKED])
+def test_a_trial_finds_everything_imported(kernel, tmp_path):
+    ours = spec(kernel=kernel)
     with Pool(1, None, runner="misbehaving:make_watched") as pool:
         pool.submit(ours, tmp_path / "trained.pt")
         (done,) = ended_of(pool).values()
