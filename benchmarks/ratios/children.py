@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.ratios.fresh import process_seconds
@@ -68,15 +69,51 @@ def memory(genome: str, shape: dict[str, Any], side: str, numbers: str) -> dict[
     step()
     batch = models.data(size)
     step = models.palmette_step(model, batch, side)
+    peak = peak_of(step)
+    torch.save(models.numbers(models.model(genome, size, side), batch), numbers)
+    return {"bytes": peak}
+
+
+def steps_of(
+    genome: str, kernel: str, points: list[dict[str, Any]], steps: int
+) -> dict[str, list[dict[str, float]]]:
+    """At each point the median processor seconds of a genome's training step, and the memory that
+    it needs beyond weights and the optimiser's state.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    return {"points": [_step_of(genome, kernel, steps, **point) for point in points]}
+
+
+def _step_of(
+    genome: str, kernel: str, steps: int, place: dict[str, Any], batch: int, length: int
+) -> dict[str, float]:
+    from benchmarks.ratios import models
+    from palmette.model import atlas, build_at
+    from palmette.ops._base import Place
+
+    size = models.Shape("", place["width"], 0, 0, length, place["vocabulary"], batch)
+    model = build_at(atlas.load(genome), Place(**place), 0, kernel)
+    models.palmette_step(model, models.data(models.short(size)), kernel)()
+    step = models.palmette_step(model, models.data(size), kernel)
+    peak = peak_of(step)
+    taken = []
+    for _ in range(steps):
+        began = time.process_time()
+        step()
+        taken.append(time.process_time() - began)
+    return {"seconds": median(taken), "bytes": peak, "tokens": batch * length}
+
+
+def peak_of(run: Callable[[], object]) -> float:
+    """The bytes that are resident at most while something runs, beyond those before it."""
     gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
     before = resident("VmRSS")
-    step()
-    peak = resident("VmHWM") - before
-    torch.save(models.numbers(models.model(genome, size, side), batch), numbers)
-    return {"bytes": peak, "before": before}
+    run()
+    return resident("VmHWM") - before
 
 
 def resident(field: str) -> float:
