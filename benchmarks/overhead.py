@@ -1,9 +1,11 @@
 """How much of a worker's time is not forward, backward, optimiser or evaluation.
 
     python benchmarks/overhead.py [--seconds 2 5 15] [--repeats 5] [--workers 2] [--genome TEXT]
+                                  [--kernel native]
 
 Trials of about the given lengths go through the real pool, measured from their submission to the
-report of their end. Printed are medians over the repeats, with the range of the share.
+report of their end. As in a campaign they have one seed, so that their sequences are drawn once,
+and one process runs many. Printed are medians over the repeats, with the range of the share.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 from statistics import median
 
 import palmette
+from palmette.ops.forms import KERNELS
 from palmette.records import TrialSpec
 from palmette.tasks import load_corpus
 from palmette.train.executor import Finished
@@ -20,11 +23,11 @@ from palmette.train.pool import Pool
 from palmette.train.seeding import NUMERICS
 
 USEFUL = ("forward", "backward", "optimizer", "evaluation")
-LENGTH, BATCH_SIZE = 128, 16
+LENGTH, BATCH_SIZE = 128, 4  # as on the pocket rungs
 EVALUATION_SHARE = 6  # training tokens to evaluation tokens, as on the first pocket rung
 
 
-def make_spec(text: str, tokens: int, seed: int) -> TrialSpec:
+def make_spec(text: str, kernel: str, tokens: int, number: int) -> TrialSpec:
     genome = palmette.parse(text)
     return TrialSpec(
         genome=genome.hash,
@@ -38,8 +41,9 @@ def make_spec(text: str, tokens: int, seed: int) -> TrialSpec:
         evaluation_tokens=max(1024, tokens // EVALUATION_SHARE),
         suite="pocket",
         suite_digest="none",
-        seed=seed,
-        learning_rate=6e-3,
+        seed=0,
+        learning_rate=6e-3 * (1 + 1e-4 * number),
+        kernel=kernel,
         numerics=NUMERICS,
     )
 
@@ -67,20 +71,27 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--genome", default="stack(pre(lin(erase='beta')), pre(glu()))")
+    parser.add_argument("--kernel", default="native", choices=KERNELS)
     given = parser.parse_args()
 
-    print(f"{machine()}; {given.workers} workers; {given.genome}")
+    print(f"{machine(given.kernel)}; {given.workers} workers; {given.genome}")
     print("wanted s   took s   outside (range)      process  build  data  report  unaccounted, ms")
-    seed = 0
+    begun = 0
     with Pool(given.workers, load_corpus().directory) as pool:
         tokens = 60_000
-        # The first trials wait for the server to start, the second say how fast this machine is.
-        for _ in range(2):
-            took = run(pool, [make_spec(given.genome, tokens, n) for n in range(given.workers)])
+        # The first trials wait for the server to start, the last say how fast this machine is.
+        for _ in range(3):
+            took = run(
+                pool,
+                [make_spec(given.genome, given.kernel, tokens, n) for n in range(given.workers)],
+            )
         rate = tokens / median(finished.seconds for finished in took)
         for seconds in given.seconds:
-            seeds = range(seed, seed := seed + given.repeats * given.workers)
-            ended = run(pool, [make_spec(given.genome, round(rate * seconds), n) for n in seeds])
+            numbers = range(begun, begun := begun + given.repeats * given.workers)
+            ended = run(
+                pool,
+                [make_spec(given.genome, given.kernel, round(rate * seconds), n) for n in numbers],
+            )
             shares = sorted(map(share, ended))
             results = [finished.result for finished in ended if finished.result]
             parts = [
