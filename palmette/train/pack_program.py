@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from palmette.ops.kernels.native.cross_entropy import cross_entropy
 from palmette.train.executor import out_of_memory
 from palmette.train.optimizer import FlatAdamW, decays
 from palmette.train.recording import Played, record
@@ -116,7 +117,7 @@ class Program:
         ) -> Tensor:
             inputs, targets, weights = batch
             logits = functional_call(self._model, (parameters, buffers), (inputs,))
-            return weighted_loss(logits, targets, weights)
+            return cross_entropy(logits, targets, weights)
 
         mapped = vmap(loss, in_dims=(0, self._dimensions, 0, 0, 0))
 

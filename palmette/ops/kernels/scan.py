@@ -16,6 +16,7 @@ sums of log a, and 11.6 ms by doubling the stride seven times (medians of 6; wid
 same).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class _Scan(torch.autograd.Function):
     """The scan from zero, whose derivative is a scan."""
 
     @staticmethod
-    def forward(context: Any, a: Tensor, x: Tensor) -> Tensor:
+    def forward(a: Tensor, x: Tensor) -> Tensor:
         states = torch.empty_like(x, memory_format=torch.contiguous_format)
         before = None
         for a_i, x_i, state in zip(a.unbind(1), x.unbind(1), states.unbind(1), strict=True):
@@ -75,8 +76,16 @@ class _Scan(torch.autograd.Function):
                 before = state.copy_(x_i)
             else:
                 before = torch.addcmul(x_i, a_i, before, out=state)
-        context.save_for_backward(a, states)
         return states
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        context.save_for_backward(inputs[0], output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, a: Tensor, x: Tensor) -> tuple[Tensor, int]:
+        states: Tensor = _Scan.apply(*_in_one_batch(info, in_dims, a, x))  # type: ignore[no-untyped-call]
+        return states.unflatten(0, (info.batch_size, -1)), 0  # type: ignore[no-untyped-call]
 
     @staticmethod
     def backward(context: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,14 +98,22 @@ class _ScanFromTheEnd(torch.autograd.Function):
     """s_t = x_t + a_{t+1} s_{t+1}; its derivative is the scan from the beginning."""
 
     @staticmethod
-    def forward(context: Any, a: Tensor, x: Tensor) -> Tensor:
+    def forward(a: Tensor, x: Tensor) -> Tensor:
         states = torch.empty_like(x, memory_format=torch.contiguous_format)
         every_a, every_x, every_state = a.unbind(1), x.unbind(1), states.unbind(1)
         after = every_state[-1].copy_(every_x[-1])
         for i in reversed(range(len(every_x) - 1)):
             after = torch.addcmul(every_x[i], every_a[i + 1], after, out=every_state[i])
-        context.save_for_backward(a, states)
         return states
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        context.save_for_backward(inputs[0], output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, a: Tensor, x: Tensor) -> tuple[Tensor, int]:
+        found = _scan_from_the_end(*_in_one_batch(info, in_dims, a, x))
+        return found.unflatten(0, (info.batch_size, -1)), 0  # type: ignore[no-untyped-call]
 
     @staticmethod
     def backward(context: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,6 +125,13 @@ class _ScanFromTheEnd(torch.autograd.Function):
 def _scan_from_the_end(a: Float[Tensor, "b t d *n"], x: Float[Tensor, "b t d *n"]) -> Tensor:
     states: Tensor = _ScanFromTheEnd.apply(a, x)  # type: ignore[no-untyped-call]
     return states
+
+
+def _in_one_batch(info: Any, in_dims: Any, *given: Tensor) -> Iterator[Tensor]:
+    """[b t d *n] of many models [s b t d *n] as one batch [s*b t d *n]."""
+    for x, place in zip(given, in_dims, strict=True):
+        many = x.expand(info.batch_size, *x.shape) if place is None else x.movedim(place, 0)
+        yield many.flatten(0, 1)
 
 
 def _after_first(slope: Float[Tensor, "b s d *n"]) -> Float[Tensor, "b t d *n"]:

@@ -68,10 +68,7 @@ class _Selective(torch.autograd.Function):
     """The selective scan and its derivative, token by token."""
 
     @staticmethod
-    def forward(
-        context: Any, rate: Tensor, step: Tensor, u: Tensor, write: Tensor, read: Tensor
-    ) -> Tensor:
-        context.save_for_backward(rate, step, u, write, read)
+    def forward(rate: Tensor, step: Tensor, u: Tensor, write: Tensor, read: Tensor) -> Tensor:
         y = torch.empty_like(u)
         fed, state = step * u, u.new_zeros(len(u), *rate.shape)
         decay = torch.empty_like(state)
@@ -79,6 +76,22 @@ class _Selective(torch.autograd.Function):
             _advance(decay, state, rate, step[:, i], fed[:, i], write[:, i])
             y[:, i] = (state @ read[:, i].unsqueeze(-1)).squeeze(-1)
         return y
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        context.save_for_backward(*inputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *given: Tensor) -> tuple[Tensor, int]:
+        """One model after another: each has its own rates."""
+        each = [
+            [
+                x if place is None else x.select(place, i)
+                for x, place in zip(given, in_dims, strict=True)
+            ]
+            for i in range(info.batch_size)
+        ]
+        return torch.stack([selective_scan(*own) for own in each]), 0
 
     @staticmethod
     def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
