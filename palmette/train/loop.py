@@ -29,11 +29,12 @@ from palmette.errors import PalmetteError, TrialError
 from palmette.grammar.genome import Genome
 from palmette.model import build_at, cost, fit
 from palmette.model.fit import Fit
-from palmette.ops.forms import KERNELS
+from palmette.ops.forms import COMPILED, KERNELS
 from palmette.records import CurvePoint, TrialResult, TrialSpec
 from palmette.tasks import VOCABULARY, Split, Streams, Suite, suite
 from palmette.train.batches import batches
 from palmette.train.clock import Clock
+from palmette.train.compiling import compile_blocks
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
 from palmette.train.machine import machine, peak_bytes
@@ -62,16 +63,25 @@ def run_trial(
     about 32 points of the training curve. `commit` is recorded as given. `shelf` keeps
     the sequences for the next trial that reads the same; without one they are drawn afresh.
 
+    A model that was to be compiled and cannot be is trained as it is, and the result says so.
+
     Raises `TrialError` if the loss or a metric is not finite, `PalmetteError` if the spec asks for
     what this version does not run, `OSError` if the weights cannot be written.
     """
     with one_thread():
         clock = Clock()
-        subject = prepare(spec)
-        model = build_at(subject.genome, subject.sized.place, weights_seed(spec), spec.kernel)
+        own = spec.model_copy(update={"kernel": COMPILED.get(spec.kernel, spec.kernel)})
+        subject = prepare(own)
+        model = build_at(subject.genome, subject.sized.place, weights_seed(spec), own.kernel)
         clock.lap("build")
-        curve = train(model, spec, subject.mixture, corpus, clock, on_progress, shelf)
-        return examine(subject, model, spec, corpus, curve, clock, weights, commit, shelf)
+        compiled = spec.kernel in COMPILED and not compile_blocks(
+            model, spec.batch_size, spec.length
+        )
+        clock.lap("compile")
+        curve = train(model, own, subject.mixture, corpus, clock, on_progress, shelf)
+        with torch.compiler.set_stance("force_eager"):  # for batches of other shapes
+            result = examine(subject, model, own, corpus, curve, clock, weights, commit, shelf)
+        return result.model_copy(update={"kernel": spec.kernel}) if compiled else result
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,7 @@ def train(
     for step, (inputs, targets, weights) in enumerate(drawn):
         clock.lap("data")
         rate = spec.learning_rate * schedule(step, steps)
-        for loss in losses(model, inputs, targets, weights, explorer):
+        for loss in losses(model, inputs, targets, weights, explorer, spec.kernel):
             # On a CPU, reading the loss waits for nothing and costs a microsecond.
             value = loss.item()
             if not math.isfinite(value):

@@ -23,6 +23,11 @@ PACKED = {"native-packed": "native"}
 another order, so their numbers are others. Each with the form that their models are built with.
 """
 
+COMPILED = {"torch-compiled": "torch", "native-compiled": "native"}
+"""Kernels of trials whose models torch.compile has gone over, block by block
+(`train/compiling.py`), each with the form that the models are built with.
+"""
+
 forms: Registry[Form] = Registry("form", "palmette.ops.forms", Form)
 """Every native form by name."""
 

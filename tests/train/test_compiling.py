@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny import tiny_spec
+
+from palmette.errors import PalmetteError
+from palmette.model import build
+from palmette.train import compiling
+from palmette.train.compiling import CompileCost, Job, blocks, compile_blocks, worth_measuring
+from palmette.train.loop import run_trial
+
+SMALL = 5_000
+TEXT = "stack(pre(conv()), pre(glu()))"
+
+
+def test_the_rule_weighs_what_is_saved_against_what_is_paid():
+    cost = CompileCost(30.0, 4.0, 40e-6, 30e-6)
+    assert not cost.pays(2_999_990)
+    assert cost.pays(3_000_010)
+    assert cost.pays(1_700_010, trials=2)
+    assert not cost.pays(1_699_990, trials=2)
+    assert cost.break_even_tokens() == pytest.approx(3_000_000)
+
+
+def test_what_saves_nothing_never_pays():
+    cost = CompileCost(0.1, 0.0, 30e-6, 30e-6)
+    assert not cost.pays(10**12)
+    assert cost.break_even_tokens() is None
+
+
+def test_short_trials_are_not_even_measured():
+    assert not worth_measuring(12.0)
+    assert worth_measuring(12.0, trials=3)
+
+
+def test_blocks_are_the_layers_of_chains():
+    model = build("stack(pre(conv()), pre(glu()))", SMALL, 64)
+    assert [type(block).__name__ for block in blocks(model)] == ["PreNorm"] * len(blocks(model))
+    assert len(blocks(model)) == len(model.core.layers)
+    looped = build("seq(repeat(2, pre(conv()), pre(glu())), pre(glu()))", SMALL, 64)
+    assert [type(block).__name__ for block in blocks(looped)] == ["PreNorm"] * 3
+
+
+def test_a_model_that_cannot_be_compiled_is_as_it_was(monkeypatch):
+    model = build(TEXT, SMALL, 64, seed=0)
+
+    def refuse(self, *args, **kwargs):
+        def call(*given, **named):
+            raise RuntimeError("no")
+
+        self._compiled_call_impl = call
+
+    monkeypatch.setattr(torch.nn.Module, "compile", refuse)
+    ids = torch.randint(64, (2, 9))
+    before = model(ids)
+    assert compile_blocks(model, 2, 9) == "RuntimeError: no"
+    assert torch.equal(model(ids), before)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_trial_says_whether_it_was_compiled(monkeypatch, sentences):
+    spec = tiny_spec(kernel="torch-compiled")
+    monkeypatch.setattr("palmette.train.loop.compile_blocks", lambda model, rows, length: "no")
+    plain = run_trial(spec, sentences)
+    assert plain.kernel == "torch"
+    monkeypatch.setattr("palmette.train.loop.compile_blocks", lambda model, rows, length: None)
+    compiled = run_trial(spec, sentences)
+    assert compiled.kernel == "torch-compiled"
+    assert compiled.metrics == plain.metrics
+
+
+def test_compiled_blocks_compute_the_same(tmp_path):
+    """In a process of its own: here every call's shapes are checked, which cannot be compiled."""
+    script = """
+import torch
+from palmette.model import build
+from palmette.train.compiling import compile_blocks
+
+plain, compiled = (build("stack(pre(glu()))", 5_000, 64, seed=0) for _ in range(2))
+reason = compile_blocks(compiled, 2, 9)
+assert reason is None, reason
+ids = torch.randint(64, (2, 9))
+for model in (plain, compiled):
+    model(ids).square().mean().backward()
+for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+    torch.testing.assert_close(one.grad, other.grad)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list(tmp_path.rglob("*.so")), "nothing was compiled"
+
+
+def test_a_failed_measurement_says_why(monkeypatch):
+    monkeypatch.setattr(compiling.sys, "executable", "/bin/false")
+    with pytest.raises(PalmetteError, match="failed"):
+        compiling.measure(Job(TEXT, SMALL, 64, 64, 2, 9, "torch"))
