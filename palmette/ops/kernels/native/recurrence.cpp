@@ -1,7 +1,7 @@
 // K1, the linear recurrence with a matrix-valued state, forward and backward, fp32: see
 // recurrence_chunk.h for what a chunk is and recurrence.py for the equation. A library has chunks of
-// TOKENS: 8 for decays that differ between channels, 16 for all others. A thread takes whole heads,
-// or, where heads share a gradient, whole sequences: every sum has one order.
+// TOKENS: 8 for decays that differ between channels, 16 for all others. A thread takes whole heads or
+// whole sequences; heads that share a gradient are never apart, so that every sum has one order.
 #include "recurrence_backward.h"
 #include "recurrence_forward.h"
 #include "recurrence_step.h"
@@ -33,11 +33,11 @@ static void forward_part(int64_t first, int64_t last, const void *data) {
     const call_t &call = *job.call;
     const sizes_t s = sizes_of<TOKENS>(call);
     forward_t<TOKENS> room;
-    float *memory = reserved([&](arena_t &arena) { room.take(arena, s); });
+    float *memory = reserved([&](arena_t &arena) { room.take(arena, s, call.group); });
     if (!memory) return (void)(job.failed = true);
     settle<TOKENS>(call, s, room.chunk);
-    for (int64_t i = first; i < last; i++)
-        forward_head<TOKENS>(call, s, room, i / call.h, i % call.h);
+    for (int64_t i = first * call.group; i < last * call.group; i += call.group)
+        forward_heads<TOKENS>(call, s, room, i / call.h, i % call.h, i % call.h + call.group);
     free(memory);
 }
 
@@ -45,31 +45,33 @@ static void backward_part(int64_t first, int64_t last, const void *data) {
     job_t &job = *(job_t *)data;
     const call_t &call = *job.call;
     const sizes_t s = sizes_of<TOKENS>(call);
-    const int64_t heads = call.shared ? call.h : 1;
     chunk_t<TOKENS> chunks[MOST_SEGMENT];
     backward_t<TOKENS> room;
     room.chunks = chunks;
     float *memory = reserved([&](arena_t &arena) {
-        room.take(arena, s);
-        for (int64_t i = 0; i < call.segment; i++) chunks[i].take(arena, s);
+        room.take(arena, s, call.group);
+        for (int64_t i = 0; i < call.segment; i++) {
+            chunks[i].take(arena, s);
+            chunks[i].state = arena.take(s.kp * s.vr);
+        }
     });
     if (!memory) return (void)(job.failed = true);
     for (int64_t i = 0; i < call.segment; i++) settle<TOKENS>(call, s, chunks[i]);
-    for (int64_t i = first * heads; i < last * heads; i++)
-        backward_head<TOKENS>(call, s, room, i / call.h, i % call.h);
+    for (int64_t i = first * call.group; i < last * call.group; i += call.group)
+        backward_heads<TOKENS>(call, s, room, i / call.h, i % call.h, i % call.h + call.group);
     free(memory);
 }
 
 // All return whether there was memory.
 extern "C" int recurrence_forward(const call_t *call) {
     job_t job{call, false};
-    parallel(call->b * call->h, (int)call->threads, forward_part, &job);
+    parallel(call->b * call->h / call->group, (int)call->threads, forward_part, &job);
     return !job.failed;
 }
 
 extern "C" int recurrence_backward(const call_t *call) {
     job_t job{call, false};
-    parallel(call->shared ? call->b : call->b * call->h, (int)call->threads, backward_part, &job);
+    parallel(call->b * call->h / call->group, (int)call->threads, backward_part, &job);
     return !job.failed;
 }
 

@@ -29,6 +29,7 @@ LIBRARIES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 NO_DECAY, HEAD_DECAY, CHANNEL_DECAY = range(3)
 MOST_CHUNKS = 4  # between two states that are kept
+MOST_STATES = 16384  # numbers of all heads together that the cache holds
 
 NONE = (None,) * 9
 
@@ -342,6 +343,21 @@ def _segment(log_decay: Tensor | None, key_size: int) -> tuple[int, int]:
     return chunk, max(1, min(MOST_CHUNKS, key_size // chunk))
 
 
+def _group(terms: list[Tensor | None], threads: int) -> int:
+    """How many heads of a sequence a thread takes together.
+
+    All of them where they share a gradient, or where their states fit into the cache and there are
+    sequences enough; else one.
+    """
+    _, k, v, *_ = terms
+    assert k is not None
+    assert v is not None
+    batch, heads, _, value_size = v.shape
+    shared = any(x is not None and x.ndim == 4 and x.shape[1] != heads for x in terms)
+    small = heads * k.shape[-1] * value_size <= MOST_STATES and batch % threads == 0
+    return heads if shared or small else 1
+
+
 def _outputs(k: Tensor, v: Tensor, log_decay: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
     chunk, segment = _segment(log_decay, k.shape[-1])
     kept = max(0, -(-v.shape[2] // (chunk * segment)) - 1) if keep else 0
@@ -392,7 +408,7 @@ def _run(
     assert v is not None
     kind = _kind(log_decay)
     erasure = 2 if b is not None else 1 if a is not None or erase is not None else 0
-    alike = [x for x in terms if x is not None and x is not bonus]
+    threads = torch.get_num_threads()
     table = [
         *v.shape[:3],
         k.shape[-1],
@@ -401,9 +417,9 @@ def _run(
         erasure,
         bonus is not None,
         1 if bonus is None else bonus.shape[0],
-        v.shape[1] > 1 and any(x.shape[1] == 1 for x in alike),
+        _group(given, threads),
         _segment(log_decay, k.shape[-1])[1],
-        torch.get_num_threads(),
+        threads,
         struct.unpack("q", struct.pack("d", scale))[0],
     ]
     for x in (*given, o, states, d_o, *(gradients or NONE)):

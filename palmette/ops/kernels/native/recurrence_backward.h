@@ -1,6 +1,6 @@
-// The pass backward over one sequence and head: from the last segment to the first the states are
-// computed again, then the chunks are gone through from the last to the first with the derivative D
-// of the state. With G the derivatives by what the rows read and W the columns' values:
+// The pass backward over the heads of one sequence: in each segment, the last first, and for each
+// head the states are computed again, then the chunks are gone through from the last to the first
+// with the derivative D of the state. With G the derivatives by what the rows read and W the columns' values:
 //     dW = pairs^T G + X D            dpairs = G W^T            dS_0 = E D + R^T G
 //     drows = G S_0^T + dpairs X      dcolumns = W D^T + dpairs^T R
 // (decays left out). The derivative by a decay at token t is the sum over all that passes token t:
@@ -18,13 +18,13 @@ template <int C> struct backward_t {
     float *values_turned;               // [vp pair_row]
     float *d_pairs;                     // [rows pair_row]
     float *state_turned, *d_state_turned; // [vp kr]
-    float *d_state;                     // [kp vr]
+    float *d_states, *d_state;          // of the heads [heads kp vr], and of one
     float *from_state, *d_rows;         // [rows kr]
     float *to_state, *d_columns;        // [columns kr]
     float *d_decay;                     // [C] or [C kr]
     float *dots;                        // [C]
 
-    void take(arena_t &arena, const sizes_t &s) {
+    void take(arena_t &arena, const sizes_t &s, int64_t heads) {
         turned = arena.take(s.kp * s.pair_row);
         read = arena.take(s.rows * s.vr);
         g = arena.take(s.rows * s.vr);
@@ -33,7 +33,7 @@ template <int C> struct backward_t {
         d_pairs = arena.take(s.rows * s.pair_row);
         state_turned = arena.take(s.vp * s.kr);
         d_state_turned = arena.take(s.vp * s.kr);
-        d_state = arena.take(s.kp * s.vr);
+        d_states = arena.take(heads * s.kp * s.vr);
         from_state = arena.take(s.rows * s.kr);
         d_rows = arena.take(s.rows * s.kr);
         to_state = arena.take(s.columns * s.kr);
@@ -205,9 +205,9 @@ static void write_gradients(
     WRITE(room.d_columns + keys * s.kr, d_key);
     if (call.a.at) WRITE(room.d_rows + C * s.kr, d_a);
     if (s.erase == BY_ITSELF) WRITE(room.d_columns, d_erased);
-    if (s.decay == CHANNEL_DECAY) WRITE(room.d_decay, d_log_decay);
+    if (s.decay == CHANNEL_DECAY && call.d_log_decay.at) WRITE(room.d_decay, d_log_decay);
 #undef WRITE
-    if (s.decay == HEAD_DECAY)
+    if (s.decay == HEAD_DECAY && call.d_log_decay.at)
         write_rows(room.d_decay, 1, n, 1, call.d_log_decay.of(b, h, t), call.d_log_decay.t,
                    h && !call.d_log_decay.h);
 }
@@ -216,11 +216,8 @@ template <int C>
 static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C> &chunk,
                            backward_t<C> &room, bool first, bool last) {
     const int64_t b = chunk.batch, h = chunk.head, t = chunk.first;
-    fetch<C>(call, s, b, h, t - call.segment * C);
-    if (!first) fetch_rows<0>(call.d_o.of(b, h, t - C), call.d_o.t, C, s.v);
-    fetch_rows<1>(call.d_q.of(b, h, t), call.d_q.t, chunk.count, s.k);
-    fetch_rows<1>(call.d_key.of(b, h, t), call.d_key.t, chunk.count, s.k);
-    if (s.erase && call.a.at) fetch_rows<1>(call.d_a.of(b, h, t), call.d_a.t, chunk.count, s.k);
+    const int64_t next = t - call.segment * C; // that `prepare` will see
+    if (!first) fetch_rows<1>(call.d_value.of(b, h, t - C), call.d_value.t, C, s.v);
     const float *erasing = chunk.pairs + C * s.pair_row;
     float *g = room.g, *d_written = room.d_values;
     read_rows(call.d_o.of(b, h, t), call.d_o.t, chunk.count, s.v, g, s.vr, C);
@@ -230,6 +227,7 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
     if (!last)
         product(s.columns, s.vv, s.k, factor_t{chunk.columns_end, s.kr, 1}, room.d_state, s.vr,
                 room.d_values, room.d_values, s.vr);
+    foresee<C, 0>(call, s, b, h, next);
     if (s.erase)
         solve_turned<C>(erasing, s.pair_row, room.d_values, g + C * s.vr, s.vr, s.vv);
     if (s.erase == BY_KEY) memcpy(d_written, g + C * s.vr, C * s.vr * 4);
@@ -252,18 +250,23 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
     transpose(s.pair_row, s.vp, chunk.values, s.vr, room.values_turned, s.pair_row);
     product(s.rows, s.pair_vectors, s.v, factor_t{g, s.vr, 1}, room.values_turned, s.pair_row,
             room.d_pairs, 0, s.pair_row);
+    foresee<C, 1>(call, s, b, h, next);
     if (!first) {
         transpose(s.kp, s.vp, chunk.state, s.vr, room.state_turned, s.kr);
         product(s.rows, s.kv, s.v, factor_t{g, s.vr, 1}, room.state_turned, s.kr, room.from_state,
                 0, s.kr);
     }
+    foresee<C, 2>(call, s, b, h, next);
     if (!last) {
         transpose(s.kp, s.vp, room.d_state, s.vr, room.d_state_turned, s.kr);
         product(s.columns, s.kv, s.v, factor_t{chunk.values, s.vr, 1}, room.d_state_turned, s.kr,
                 room.to_state, 0, s.kr);
     }
+    if (!first) fetch_rows<1>(call.d_q.of(b, h, t - C), call.d_q.t, C, s.k);
     if constexpr (C != CHANNEL_CHUNK)
-        if (s.decay == HEAD_DECAY) decay_head_backward<C>(s, chunk, room, first, last);
+        if (s.decay == HEAD_DECAY && call.d_log_decay.at)
+            decay_head_backward<C>(s, chunk, room, first, last);
+    if (!first) fetch_rows<1>(call.d_key.of(b, h, t - C), call.d_key.t, C, s.k);
     weigh(s, chunk.weights, room.d_pairs);
     const factor_t pairs{room.d_pairs, s.pair_row, 1}, pairs_turned{room.d_pairs, 1, s.pair_row};
     if constexpr (C == CHANNEL_CHUNK) {
@@ -295,8 +298,10 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
                                               load(room.d_rows + C * s.kr + j) * chunk.erase_rates[i]);
         }
     }
+    foresee<C, 3>(call, s, b, h, next);
     if (s.exclusive) bonus_backward<C>(call, s, chunk, room);
     write_gradients<C>(call, s, chunk, room);
+    if (!first) fetch_rows<0>(call.d_o.of(b, h, t - C), call.d_o.t, C, s.v);
     if (!first)
         product(s.state_rows, s.vv, s.rows, factor_t{chunk.rows_start, 1, s.kr}, g, s.vr,
                 room.d_state, last ? 0 : room.d_state, s.vr,
@@ -304,29 +309,38 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
 }
 
 template <int C>
-static void backward_head(
-    const call_t &call, const sizes_t &s, backward_t<C> &room, int64_t batch, int64_t head) {
-    const int64_t chunks = (call.t + C - 1) / C;
-    if (s.exclusive) memset(call.d_bonus.of(batch, head, 0), 0, s.k * 4);
-    for (int64_t segment = (chunks - 1) / call.segment; segment >= 0; segment--) {
-        const int64_t from = segment * call.segment;
-        const int64_t to = from + call.segment < chunks ? from + call.segment : chunks;
-        if (segment)
-            read_rows(call.states.of(batch, head, segment - 1), s.v, s.k, s.v, room.chunks[0].state,
-                      s.vr, s.k);
-        for (int64_t n = from; n < to; n++) {
-            chunk_t<C> &chunk = room.chunks[n - from];
-            chunk.batch = batch, chunk.head = head, chunk.first = n * C;
-            chunk.count = call.t - n * C < C ? call.t - n * C : C;
-            prepare<C>(call, s, chunk, room.turned);
-            if (n && s.erase)
-                product(C, s.vv, s.k, factor_t{chunk.rows_start + C * s.kr, s.kr, 1}, chunk.state,
-                        s.vr, room.read + C * s.vr, 0, s.vr);
-            write_values<C>(s, chunk, n ? room.read : 0);
-            if (n + 1 < to)
-                advance<C>(s, chunk, n ? chunk.state : 0, room.chunks[n - from + 1].state);
-        }
-        for (int64_t n = to - 1; n >= from; n--)
-            backward_chunk<C>(call, s, room.chunks[n - from], room, n == 0, n + 1 == chunks);
+static void backward_segment(const call_t &call, const sizes_t &s, backward_t<C> &room,
+                             int64_t batch, int64_t head, int64_t segment) {
+    const int64_t chunks = (call.t + C - 1) / C, from = segment * call.segment;
+    const int64_t to = from + call.segment < chunks ? from + call.segment : chunks;
+    if (segment)
+        read_rows(call.states.of(batch, head, segment - 1), s.v, s.k, s.v, room.chunks[0].state,
+                  s.vr, s.k);
+    for (int64_t n = from; n < to; n++) {
+        chunk_t<C> &chunk = room.chunks[n - from];
+        chunk.batch = batch, chunk.head = head, chunk.first = n * C;
+        chunk.count = call.t - n * C < C ? call.t - n * C : C;
+        prepare<C>(call, s, chunk, room.turned);
+        if (n && s.erase)
+            product(C, s.vv, s.k, factor_t{chunk.rows_start + C * s.kr, s.kr, 1}, chunk.state, s.vr,
+                    room.read + C * s.vr, 0, s.vr);
+        write_values<C>(s, chunk, n ? room.read : 0);
+        if (n + 1 < to)
+            advance<C>(s, chunk, n ? chunk.state : 0, room.chunks[n - from + 1].state);
     }
+    for (int64_t n = to - 1; n >= from; n--)
+        backward_chunk<C>(call, s, room.chunks[n - from], room, n == 0, n + 1 == chunks);
+}
+
+template <int C>
+static void backward_heads(const call_t &call, const sizes_t &s, backward_t<C> &room, int64_t batch,
+                           int64_t from, int64_t to) {
+    const int64_t segments = up_to(call.t, call.segment * C) / (call.segment * C);
+    for (int64_t head = from; s.exclusive && head < to; head++)
+        memset(call.d_bonus.of(batch, head, 0), 0, s.k * 4);
+    for (int64_t segment = segments - 1; segment >= 0; segment--)
+        for (int64_t head = from; head < to; head++) {
+            room.d_state = room.d_states + (head - from) * s.kp * s.vr;
+            backward_segment<C>(call, s, room, batch, head, segment);
+        }
 }

@@ -22,9 +22,9 @@ struct tensor_t {
     float *of(int64_t i, int64_t j, int64_t k) const { return at + i * b + j * h + k * t; }
 };
 
-// What all is called with. A gradient is `shared` if heads have it together.
+// What all is called with: a thread takes `group` heads of a sequence at a time.
 struct call_t {
-    int64_t b, h, t, k, v, decay, erase, exclusive, models, shared, segment, threads;
+    int64_t b, h, t, k, v, decay, erase, exclusive, models, group, segment, threads;
     double scale; // of the queries
     tensor_t q, key, value, log_decay, a, erased, bonus, erase_rate, write_rate;
     tensor_t o, states, d_o;
@@ -101,7 +101,6 @@ template <int C> struct chunk_t {
         pairs = arena.take(s.rows * s.pair_row);
         weights = arena.take(s.rows * s.pair_row);
         keep = arena.take(s.kp);
-        state = arena.take(s.kp * s.vr);
         decays = arena.take(C * (s.decay == CHANNEL_DECAY ? s.kr : 1));
         if (s.decay != NO_DECAY) {
             rows_start = arena.take(s.rows * s.kr);
@@ -238,24 +237,21 @@ static void weigh(const sizes_t &s, const float *weights, float *pairs) {
     }
 }
 
-// Brings what `prepare` will read of the chunk at token t nearer: rows that are far apart are not
-// foreseen by the processor. Beyond the last token stands the next head's first one, and before the
-// first token the next head's end.
-template <int C>
-static void fetch(const call_t &call, const sizes_t &s, int64_t b, int64_t h, int64_t t) {
-    if (t < 0 || t >= call.t) {
-        t = t < 0 ? t + up_to(call.t, C) : 0;
-        if (++h == call.h) h = 0, b++;
-        if (b == call.b || t < 0) return;
-    }
+// What is read of the chunk at token t, and its outputs, are brought nearer in five parts:
+// rows that are far apart are not foreseen by the processor, and it can wait for few lines at once.
+template <int C, int part>
+INLINE void foresee(const call_t &call, const sizes_t &s, int64_t b, int64_t h, int64_t t) {
+    if (t < 0 || t >= call.t) return;
     const int64_t n = call.t - t < C ? call.t - t : C;
-    fetch_rows<0>(call.q.of(b, h, t), call.q.t, n, s.k);
-    fetch_rows<0>(call.key.of(b, h, t), call.key.t, n, s.k);
-    fetch_rows<0>(call.value.of(b, h, t), call.value.t, n, s.v);
-    if (s.erase && call.a.at) fetch_rows<0>(call.a.of(b, h, t), call.a.t, n, s.k);
-    if (s.erase == BY_ITSELF) fetch_rows<0>(call.erased.of(b, h, t), call.erased.t, n, s.k);
-    if (s.decay == CHANNEL_DECAY)
+    if (part == 0) fetch_rows<0>(call.q.of(b, h, t), call.q.t, n, s.k);
+    if (part == 1) fetch_rows<0>(call.key.of(b, h, t), call.key.t, n, s.k);
+    if (part == 2) fetch_rows<0>(call.value.of(b, h, t), call.value.t, n, s.v);
+    if (part == 3 && s.decay == CHANNEL_DECAY)
         fetch_rows<0>(call.log_decay.of(b, h, t), call.log_decay.t, n, s.k);
+    if (part == 3 && call.a.at) fetch_rows<0>(call.a.of(b, h, t), call.a.t, n, s.k);
+    if (part == 3 && s.erase == BY_ITSELF)
+        fetch_rows<0>(call.erased.of(b, h, t), call.erased.t, n, s.k);
+    if (part == 4) fetch_rows<1>(call.o.of(b, h, t), call.o.t, n, s.v);
 }
 
 // Reads a chunk and computes all that does not depend on the state. `turned` is room for the

@@ -63,13 +63,35 @@ static void product(
     }
 }
 
-// n < LANES floats, by halves.
-INLINE void copy_tail(float *to, const float *from, int64_t n) {
-    if (LANES > 8 && n & 8) memcpy(to, from, 32), to += 8, from += 8;
-    if (LANES > 4 && n & 4) memcpy(to, from, 16), to += 4, from += 4;
-    if (n & 2) memcpy(to, from, 8), to += 2, from += 2;
-    if (n & 1) memcpy(to, from, 4);
+// The first n < LANES floats and zeros after them, nothing beyond being touched. (load_part of
+// vector.h goes through memory, and a vector read of what was just written in parts waits long.)
+#if LANES == 16
+INLINE vec load_tail(const float *from, int64_t n) {
+    return __builtin_ia32_loadups512_mask(from, vec{}, (uint16_t)((1 << n) - 1));
 }
+INLINE void store_tail(float *to, vec x, int64_t n) {
+    __builtin_ia32_storeups512_mask(to, x, (uint16_t)((1 << n) - 1));
+}
+#elif LANES == 8
+INLINE ivec first_lanes(int64_t n) {
+    return (ivec{0, 1, 2, 3, 4, 5, 6, 7} < (int)n) ? ivec{} - 1 : ivec{};
+}
+INLINE vec load_tail(const float *from, int64_t n) {
+    return __builtin_ia32_maskloadps256((const vec *)from, first_lanes(n));
+}
+INLINE void store_tail(float *to, vec x, int64_t n) {
+    __builtin_ia32_maskstoreps256((vec *)to, first_lanes(n), x);
+}
+#else
+INLINE vec load_tail(const float *from, int64_t n) {
+    vec x{};
+    for (int64_t i = 0; i < n; i++) x[i] = from[i];
+    return x;
+}
+INLINE void store_tail(float *to, vec x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] = x[i];
+}
+#endif
 
 // The first n of `rows` rows of any memory into padded rows, with zeros in place of the others;
 // each times its factor, where there are factors.
@@ -79,11 +101,7 @@ static void read_rows(const float *from, int64_t from_row, int64_t n, int64_t wi
     for (int64_t i = 0; i < n; i++, from += from_row, to += row) {
         const float factor = factors ? factors[i] : 1.0f;
         for (int64_t j = 0; j < whole; j += LANES) store(to + j, load(from + j) * factor);
-        if (tail) {
-            float last[LANES] = {};
-            copy_tail(last, from + whole, tail);
-            store(to + whole, load(last) * factor);
-        }
+        if (tail) store(to + whole, load_tail(from + whole, tail) * factor);
     }
     for (int64_t i = n; i < rows; i++, to += row)
         for (int64_t j = 0; j < width; j += LANES) store(to + j, vec{});
@@ -94,12 +112,14 @@ template <int C> static void read_column(const float *from, int64_t step, int64_
     for (int64_t i = 0; i < C; i++) to[i] = i < n ? from[i * step] : 0.0f;
 }
 
-// Brings n rows of any memory nearer, to be read or (`write`) to be written soon.
+// Brings n rows of any memory nearer, to be read or (`write`) to be written soon. (Inline: g++ takes a
+// function that only fetches for one that does nothing.)
 template <int write>
-static void fetch_rows(const float *from, int64_t from_row, int64_t n, int64_t width) {
-    for (int64_t i = 0; i < n; i++, from += from_row)
-        for (int64_t j = 0; j < width + 15; j += 16)
-            __builtin_prefetch(from + (j < width ? j : width - 1), write);
+INLINE void fetch_rows(const float *from, int64_t from_row, int64_t n, int64_t width) {
+    for (int64_t j = 0; j < width; j += 16)
+        for (int64_t i = 0; i < n; i++) __builtin_prefetch(from + i * from_row + j, write);
+    if ((uintptr_t)from % 64 + width % 16 * 4 > 64 || (width % 16 == 0 && (uintptr_t)from % 64))
+        for (int64_t i = 0; i < n; i++) __builtin_prefetch(from + i * from_row + width - 1, write);
 }
 
 // n padded rows into any memory, or added to it.
@@ -109,10 +129,11 @@ static void write_rows(const float *from, int64_t row, int64_t n, int64_t width,
     for (int64_t i = 0; i < n; i++, from += row, to += to_row) {
         for (int64_t j = 0; j < whole; j += LANES)
             store(to + j, add ? load(to + j) + load(from + j) : load(from + j));
-        if (add)
-            for (int64_t j = whole; j < width; j++) to[j] += from[j];
-        else if (tail)
-            copy_tail(to + whole, from + whole, tail);
+        if (tail) {
+            vec last = load(from + whole);
+            if (add) last += load_tail(to + whole, tail);
+            store_tail(to + whole, last, tail);
+        }
     }
 }
 

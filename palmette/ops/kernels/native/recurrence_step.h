@@ -3,16 +3,10 @@
 #include "recurrence_chunk.h"
 
 INLINE vec load_first(const float *from, int64_t n) {
-    if (n >= LANES) return load(from);
-    float x[LANES] = {};
-    copy_tail(x, from, n);
-    return load(x);
+    return n < LANES ? load_tail(from, n) : load(from);
 }
 INLINE void store_first(float *to, vec x, int64_t n) {
-    if (n >= LANES) return store(to, x);
-    float from[LANES];
-    store(from, x);
-    copy_tail(to, from, n);
+    n < LANES ? store_tail(to, x, n) : store(to, x);
 }
 
 static void step_head(const call_t &call, float *keep, int64_t b, int64_t h) {
