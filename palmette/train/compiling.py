@@ -159,6 +159,8 @@ def _measure_here(job: Job) -> dict[str, float]:
     if reason := compile_blocks(compiled, *ids.shape):
         raise PalmetteError(f"torch.compile cannot take this model: {reason}")
     first = time.perf_counter() - began
+    if not torch.allclose(plain(ids), compiled(ids), rtol=1e-3, atol=1e-4):
+        raise PalmetteError("compiled by torch.compile, the model computes something else")
     pairs = [(_seconds(plain, ids), _seconds(compiled, ids)) for _ in range(PAIRS)]
     of_plain, of_compiled = (statistics.median(times) for times in zip(*pairs, strict=True))
     return {
