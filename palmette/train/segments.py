@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from palmette.ops._segments import Segment
+from palmette.ops.kernels.native import cross_entropy as native
 from palmette.tasks import IGNORE
 
 HALTING_WEIGHT = 0.5
@@ -24,20 +25,27 @@ EXPLORATION = 0.1
 
 
 def losses(
-    model: nn.Module, inputs: Tensor, targets: Tensor, weights: Tensor, rng: np.random.Generator
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    rng: np.random.Generator,
+    kernel: str = "torch",
 ) -> Iterator[Tensor]:
     """The scalar losses of a batch, one after another: take an optimiser step between them.
 
-    inputs, targets [b t], weights [b]; `rng` is drawn from if the model halts.
+    inputs, targets [b t], weights [b]; `rng` is drawn from if the model halts; `kernel` is what
+    computes the cross-entropy.
     """
+    loss_of = native.cross_entropy if kernel == "native" else weighted_loss
     going_on = torch.ones_like(weights)  # [b] 1, or 0 for sequences that have halted
     least: Tensor | None = None
     for number, segment in enumerate(_segments(model, inputs), start=1):
         if segment.halt is None and not segment.drafts:
-            yield weighted_loss(segment.logits, targets, weights)
+            yield loss_of(segment.logits, targets, weights)
             continue
         answers = (*segment.drafts, segment.logits)
-        weighed = [weighted_loss(logits, targets, weights * going_on) for logits in answers]
+        weighed = [loss_of(logits, targets, weights * going_on) for logits in answers]
         loss = torch.stack(weighed).mean()
         if segment.halt is None:
             yield loss
