@@ -17,7 +17,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +74,14 @@ def run_trial(
         subject = prepare(own)
         model = build_at(subject.genome, subject.sized.place, weights_seed(spec), own.kernel)
         clock.lap("build")
-        compiled = spec.kernel in COMPILED and not compile_blocks(
-            model, spec.batch_size, spec.length
-        )
-        clock.lap("compile")
+        compiled = False
+        if spec.kernel in COMPILED:
+            compiled = not compile_blocks(model, spec.batch_size, spec.length)
+            clock.lap("compile")
         curve = train(model, own, subject.mixture, corpus, clock, on_progress, shelf)
-        with torch.compiler.set_stance("force_eager"):  # for batches of other shapes
+        # Batches of evaluation have other shapes. Only asking for this imports the compiler.
+        eager = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+        with eager:
             result = examine(subject, model, own, corpus, curve, clock, weights, commit, shelf)
         return result.model_copy(update={"kernel": spec.kernel}) if compiled else result
 

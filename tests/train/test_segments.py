@@ -9,6 +9,7 @@ from torch import nn
 import palmette
 from palmette.model import cost, fit
 from palmette.ops._segments import Segment
+from palmette.ops.kernels.native.library import unavailable
 from palmette.tasks import IGNORE, suite
 from palmette.train.clock import Clock
 from palmette.train.loop import run_trial, train
@@ -47,6 +48,19 @@ def test_a_model_of_one_segment_has_one_loss():
     model = palmette.build("seq2seq(pre(mlp()))", params=20_000, vocab_size=272, seed=0)
     (loss,) = losses(model, inputs, targets, weights, np.random.default_rng(0))
     assert loss.item() == weighted_loss(model(inputs), targets, weights).item()
+
+
+@pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+@pytest.mark.parametrize("model", ["seq2seq(pre(mlp()))", LOOP.format(4, True)])
+def test_native_losses_are_those_of_torch(model):
+    inputs, targets, weights = sudoku_batch()
+    model = palmette.build(model, params=20_000, vocab_size=272, seed=0)
+    given = model, inputs, targets, weights
+    ours, theirs = (
+        [loss.item() for loss in losses(*given, np.random.default_rng(0), kernel)]
+        for kernel in ("native", "torch")
+    )
+    assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 def test_a_stranger_s_module_has_one_loss():
