@@ -10,6 +10,7 @@
 #include "functions.h"
 
 #define BLOCK 128
+#define ROWS 16
 #define TILE 64 // channels that are worked on at once: their rows stay in the first cache
 
 struct convolution_t {
@@ -60,34 +61,53 @@ static void forward_block(const convolution_t *c, int64_t unit, float *w) {
     }
 }
 
-// As forward_block, one vector of channels after another.
+// The weights of all channels side by side, as `mixed` has them of a tile: w[j][padded].
+static void read_all_weights(const convolution_t *c, int64_t model, float *w) {
+    int64_t n = c->channels, padded = PADDED(n);
+    const float *weight = c->weight + model * n * c->taps;
+    for (int64_t j = 0; j < c->taps; j++)
+        for (int64_t i = 0; i < n; i++) w[j * padded + i] = weight[i * c->taps + j];
+    if (c->bias) memcpy(w + c->taps * padded, c->bias + model * n, 4 * n);
+}
+
+// Rows that are far apart are asked for before they are needed, each whole.
+static void ask(const float *row, int64_t stride, int64_t rows, int64_t n) {
+    for (int64_t t = 0; t < rows; t++)
+        for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + t * stride + i);
+}
+
+// As forward_block: vector by vector of channels through ROWS tokens at once.
 template <int TAPS> static void forward_near(const convolution_t *c, int64_t unit, float *w) {
-    int64_t sequence = unit / c->blocks, start = unit % c->blocks * BLOCK;
-    int64_t end = smaller(start + BLOCK, c->length);
-    for (int64_t first = 0; first < c->channels; first += LANES) {
-        int64_t n = smaller(LANES, c->channels - first);
-        read_weights(c, sequence / c->sequences, first, n, w);
-        const float *x = c->x + sequence * c->length * c->x_row + first;
-        float *y = c->y + sequence * c->length * c->y_row + first;
-        vec weight[TAPS], seen[TAPS], bias = load(w + TAPS * TILE);
-        for (int j = 0; j < TAPS; j++) {
-            int64_t at = start - TAPS + j;
-            weight[j] = load(w + j * TILE);
-            seen[j] = at < 0 ? vec{} : load_row(x + at * c->x_row, 0, n);
-        }
-        for (int64_t t = start; t < end; t++) {
-            for (int j = 1; j < TAPS; j++) seen[j - 1] = seen[j];
-            seen[TAPS - 1] = load_row(x + t * c->x_row, 0, n);
-            vec z = bias;
-            for (int j = 0; j < TAPS; j++) z += weight[j] * seen[j];
-            store_row(y + t * c->y_row, 0, n, c->silu ? z * sigmoid(z) : z);
+    int64_t sequence = unit / c->blocks, start = unit % c->blocks * BLOCK, n = c->channels;
+    int64_t end = smaller(start + BLOCK, c->length), padded = PADDED(n);
+    const float *x = c->x + sequence * c->length * c->x_row;
+    float *y = c->y + sequence * c->length * c->y_row;
+    read_all_weights(c, sequence / c->sequences, w);
+    ask(x + start * c->x_row, c->x_row, smaller(ROWS, end - start), n);
+    for (int64_t from = start; from < end; from += ROWS) {
+        int64_t to = smaller(from + ROWS, end);
+        ask(x + to * c->x_row, c->x_row, smaller(ROWS, end - to), n);
+        for (int64_t i = 0; i < n; i += LANES) {
+            vec weight[TAPS], seen[TAPS], bias = load(w + TAPS * padded + i);
+            for (int j = 0; j < TAPS; j++) {
+                int64_t at = from - TAPS + j;
+                weight[j] = load(w + j * padded + i);
+                seen[j] = at < 0 ? vec{} : load_row(x + at * c->x_row, i, n);
+            }
+            for (int64_t t = from; t < to; t++) {
+                for (int j = 1; j < TAPS; j++) seen[j - 1] = seen[j];
+                seen[TAPS - 1] = load_row(x + t * c->x_row, i, n);
+                vec z = bias;
+                for (int j = 0; j < TAPS; j++) z += weight[j] * seen[j];
+                store_row(y + t * c->y_row, i, n, c->silu ? z * sigmoid(z) : z);
+            }
         }
     }
 }
 
 static void forward_part(int64_t first, int64_t last, const void *data) {
     const convolution_t *c = (const convolution_t *)data;
-    float *w = (float *)malloc(4 * TILE * (c->taps + 1));
+    float *w = (float *)calloc((TILE + PADDED(c->channels)) * (c->taps + 1), 4);
     for (int64_t unit = first; unit < last; unit++) {
         if (c->dilation > 1 || c->taps > 4) forward_block(c, unit, w);
         else if (c->taps == 4) forward_near<4>(c, unit, w);
@@ -146,64 +166,81 @@ static void backward_block(const convolution_t *c, int64_t unit, float *w, float
     }
 }
 
-// As backward_block. What a token's slope gives to its inputs is complete TAPS - 1 tokens later.
-template <int TAPS> static void backward_near(const convolution_t *c, int64_t unit, float *w) {
-    int64_t sequence = unit / c->blocks, start = unit % c->blocks * BLOCK;
-    int64_t end = smaller(start + BLOCK, c->length);
-    float *partial = c->scratch + unit * partial_size(c);
-    for (int64_t first = 0; first < c->channels; first += LANES) {
-        int64_t n = smaller(LANES, c->channels - first);
-        read_weights(c, sequence / c->sequences, first, n, w);
-        const float *x = c->x + sequence * c->length * c->x_row + first;
-        const float *dy = c->dy + sequence * c->length * c->dy_row + first;
-        float *dx = c->dx + sequence * c->length * c->dx_row + first;
-        vec weight[TAPS], seen[TAPS], sums[TAPS + 1], slopes[TAPS], bias = load(w + TAPS * TILE);
-        for (int j = 0; j < TAPS; j++) {
-            int64_t at = start - TAPS + j;
-            weight[j] = load(w + j * TILE);
-            seen[j] = at < 0 ? vec{} : load_row(x + at * c->x_row, 0, n);
-            sums[j] = slopes[j] = vec{};
-        }
-        sums[TAPS] = vec{};
-        for (int64_t t = start; t < end + TAPS - 1; t++) {
-            vec slope{};
-            for (int j = 1; j < TAPS; j++) seen[j - 1] = seen[j], slopes[j - 1] = slopes[j];
-            if (t < c->length) {
-                seen[TAPS - 1] = load_row(x + t * c->x_row, 0, n);
-                slope = load_row(dy + t * c->dy_row, 0, n);
-                if (c->silu) {
-                    vec z = bias;
-                    for (int j = 0; j < TAPS; j++) z += weight[j] * seen[j];
-                    vec s = sigmoid(z);
-                    slope *= s * (1.0f + z * (1.0f - s));
-                }
-                if (t < end) {
-                    for (int j = 0; j < TAPS; j++) sums[j] += slope * seen[j];
-                    sums[TAPS] += slope;
-                }
+// As backward_block, vector by vector of channels through ROWS tokens at once. What a token's slope
+// gives to its inputs is complete TAPS - 1 tokens later, so a run of tokens begins with the slopes
+// of the TAPS - 1 before it, which are kept; so are the sums of the weights' gradients.
+template <int TAPS>
+static void backward_near(const convolution_t *c, int64_t unit, float *w, float *kept) {
+    int64_t sequence = unit / c->blocks, start = unit % c->blocks * BLOCK, n = c->channels;
+    int64_t end = smaller(start + BLOCK, c->length), padded = PADDED(n), past = end + TAPS - 1;
+    const float *x = c->x + sequence * c->length * c->x_row;
+    const float *dy = c->dy + sequence * c->length * c->dy_row;
+    float *dx = c->dx + sequence * c->length * c->dx_row;
+    float *kept_sums = kept + TAPS * padded, *partial = c->scratch + unit * partial_size(c);
+    read_all_weights(c, sequence / c->sequences, w);
+    memset(kept, 0, 4 * (2 * TAPS + 1) * padded);
+    ask(x + start * c->x_row, c->x_row, smaller(ROWS, end - start), n);
+    for (int64_t from = start; from < past; from += ROWS) {
+        int64_t to = smaller(from + ROWS, past);
+        ask(x + to * c->x_row, c->x_row, smaller(ROWS, c->length - to), n);
+        for (int64_t i = 0; i < n; i += LANES) {
+            vec weight[TAPS], seen[TAPS], sums[TAPS + 1], slopes[TAPS];
+            vec bias = load(w + TAPS * padded + i);
+            for (int j = 0; j < TAPS; j++) {
+                int64_t at = from - TAPS + j;
+                weight[j] = load(w + j * padded + i);
+                seen[j] = at < 0 || at >= c->length ? vec{} : load_row(x + at * c->x_row, i, n);
+                slopes[j] = load(kept + j * padded + i);
+                sums[j] = load(kept_sums + j * padded + i);
             }
-            slopes[TAPS - 1] = slope;
-            if (t - (TAPS - 1) < start) continue;
-            vec sum{};
-            for (int j = 0; j < TAPS; j++) sum += weight[TAPS - 1 - j] * slopes[j];
-            store_row(dx + (t - (TAPS - 1)) * c->dx_row, 0, n, sum);
+            sums[TAPS] = load(kept_sums + TAPS * padded + i);
+            for (int64_t t = from; t < to; t++) {
+                vec slope{};
+                for (int j = 1; j < TAPS; j++) seen[j - 1] = seen[j], slopes[j - 1] = slopes[j];
+                if (t < c->length) {
+                    seen[TAPS - 1] = load_row(x + t * c->x_row, i, n);
+                    slope = load_row(dy + t * c->dy_row, i, n);
+                    if (c->silu) {
+                        vec z = bias;
+                        for (int j = 0; j < TAPS; j++) z += weight[j] * seen[j];
+                        vec s = sigmoid(z);
+                        slope *= s * (1.0f + z * (1.0f - s));
+                    }
+                    if (t < end) {
+                        for (int j = 0; j < TAPS; j++) sums[j] += slope * seen[j];
+                        sums[TAPS] += slope;
+                    }
+                }
+                slopes[TAPS - 1] = slope;
+                if (t - (TAPS - 1) < start) continue;
+                vec sum{};
+                for (int j = 0; j < TAPS; j++) sum += weight[TAPS - 1 - j] * slopes[j];
+                store_row(dx + (t - (TAPS - 1)) * c->dx_row, i, n, sum);
+            }
+            for (int j = 0; j < TAPS; j++) {
+                store(kept + j * padded + i, slopes[j]);
+                store(kept_sums + j * padded + i, sums[j]);
+            }
+            store(kept_sums + TAPS * padded + i, sums[TAPS]);
         }
-        for (int j = 0; j <= TAPS; j++)
-            for (int64_t i = 0; i < n; i++) partial[(first + i) * (TAPS + 1) + j] = sums[j][i];
     }
+    for (int j = 0; j <= TAPS; j++)
+        for (int64_t i = 0; i < n; i++) partial[i * (TAPS + 1) + j] = kept_sums[j * padded + i];
 }
 
 static void backward_part(int64_t first, int64_t last, const void *data) {
     const convolution_t *c = (const convolution_t *)data;
-    int64_t window = BLOCK + c->dilation * (c->taps - 1);
-    float *w = (float *)malloc(4 * TILE * (2 * (c->taps + 1) + window));
+    int64_t window = BLOCK + c->dilation * (c->taps - 1), padded = PADDED(c->channels);
+    int64_t tiles = TILE * (2 * (c->taps + 1) + window), whole = padded * (3 * c->taps + 2);
+    float *w = (float *)calloc(tiles > whole ? tiles : whole, 4);
     float *dw = w + TILE * (c->taps + 1), *slopes = dw + TILE * (c->taps + 1);
+    float *kept = w + padded * (c->taps + 1);
     for (int64_t unit = first; unit < last; unit++) {
         if (c->dilation > 1 || c->taps > 4) backward_block(c, unit, w, dw, slopes);
-        else if (c->taps == 4) backward_near<4>(c, unit, w);
-        else if (c->taps == 3) backward_near<3>(c, unit, w);
-        else if (c->taps == 2) backward_near<2>(c, unit, w);
-        else backward_near<1>(c, unit, w);
+        else if (c->taps == 4) backward_near<4>(c, unit, w, kept);
+        else if (c->taps == 3) backward_near<3>(c, unit, w, kept);
+        else if (c->taps == 2) backward_near<2>(c, unit, w, kept);
+        else backward_near<1>(c, unit, w, kept);
     }
     free(w);
 }

@@ -21,8 +21,8 @@ from palmette.ops.kernels.native import convolution
 from palmette.ops.kernels.native import recurrence as core
 from palmette.ops.kernels.native.call import address, call
 from palmette.ops.kernels.native.library import library
-from palmette.ops.kernels.native.linear import NO_NORM, linear_backward, linear_forward
 from palmette.ops.kernels.native.lin_layout import NAMES, UPS, VECTORS, Layout, layout, turns
+from palmette.ops.kernels.native.linear import NO_NORM, linear_backward, linear_forward
 
 GROUP = 512
 FIXED = ("retention",)
