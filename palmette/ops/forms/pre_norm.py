@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from palmette.ops._form import Form
+from palmette.ops._stream import Pointwise, State
 from palmette.ops.forms._residual import foldable
 from palmette.ops.pre import PreNorm
 
@@ -24,3 +25,11 @@ class NativePreNorm(PreNorm, Form):
         if step is not None and foldable(self.norm):
             return step(x, self.norm, ids if self.reads_ids else None)  # type: ignore[no-any-return]
         return super().forward(x, ids)
+
+    def step(
+        self, x: Float[Tensor, "b d"], state: State, ids: Int[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b d"], State]:
+        """One token: of an operator without a state, the forward pass."""
+        if isinstance(self.op, Pointwise) and hasattr(self.op, "residual"):
+            return self(x.unsqueeze(1)).squeeze(1), state
+        return super().step(x, state, ids)

@@ -103,7 +103,7 @@ def test_every_part_gets_its_form():
     assert type(adopt(nn.Linear(3, 4).double())) is nn.Linear
 
 
-@pytest.mark.parametrize("name", ["swiglu", "mlp", "pre-glu", "pre-mlp-layer"])
+@pytest.mark.parametrize("name", ["swiglu", "mlp", "pre-glu", "sigmoid-glu", "pre-mlp-layer"])
 def test_decoding_is_the_forward_pass(name):
     _, native = made(name)
     x = torch.randn(2, 5, D)

@@ -7,6 +7,8 @@
 #include "activations.h"
 #include "rows.h"
 
+#define FEW 4
+
 struct gated_t {
     int64_t models, rows, width, hidden;
     const float *x; // [models, rows, width], rows x_row apart
@@ -86,8 +88,11 @@ struct inward_t {
         memset(gate_bias.at, 0, 4 * g.h);
         memset(up_bias.at, 0, 4 * g.h);
         if (g.gate_bias) copy(gate_bias.at, g.gate_bias + model * n, n);
-        if (shift) add_product(n, d, w, shift, gate_bias.at);
-        if (shift && v) add_product(n, d, v, shift, up_bias.at);
+        if (!shift) return;
+        room_t whole(g.d, true);
+        copy(whole.at, shift, d);
+        add_product(n, d, w, whole.at, gate_bias.at);
+        if (v) add_product(n, d, v, whole.at, up_bias.at);
     }
 };
 
@@ -111,6 +116,37 @@ OUTLINED void take_tile(const job_t &g, int64_t rows, const float *x, float *to,
     copy_rows(rows, g.width, x, g.x_row, to, g.d);
     for (int64_t r = 0; g.norm && r < rows; r++)
         factors[r] = normalise(to + r * g.d, g.width, (int)g.norm, (float)g.epsilon);
+}
+
+// A few rows, for which packing the matrices would cost more than the products.
+static void forward_few(int64_t first, int64_t last, const void *given) {
+    const job_t &g = *(const job_t *)given;
+    const int64_t d = g.width, n = g.hidden;
+    room_t input(g.d, true), gate(g.h), up(g.h), output(g.d);
+    for (int64_t at = first; at < last; at++) {
+        const int64_t model = at / g.rows, size = n * d;
+        const float *x = g.x + at * g.x_row;
+        copy(input.at, x, d);
+        if (g.norm) {
+            normalise(input.at, d, (int)g.norm, (float)g.epsilon);
+            for (int64_t i = 0; i < d; i++) {
+                input.at[i] *= g.scale[model * d + i];
+                if (g.shift) input.at[i] += g.shift[model * d + i];
+            }
+        }
+        memset(gate.at, 0, 4 * g.h);
+        memset(up.at, 0, 4 * g.h);
+        memset(output.at, 0, 4 * g.d);
+        if (g.gate_bias) copy(gate.at, g.gate_bias + model * n, n);
+        if (g.down_bias) copy(output.at, g.down_bias + model * d, d);
+        add_product(n, d, g.gate + model * size, input.at, gate.at);
+        if (g.up) add_product(n, d, g.up + model * size, input.at, up.at);
+        OF_KIND(g.activation, combine, g.h, gate.at, g.up ? up.at : 0)
+        for (int64_t i = n; i < g.h; i++) gate.at[i] = 0; // sigmoid(0) is not
+        add_product(d, n, g.down + model * size, gate.at, output.at);
+        if (g.residual) add_to(output.at, x, d);
+        copy(g.y + at * d, output.at, d);
+    }
 }
 
 static void forward(int64_t first, int64_t last, const void *given) {
@@ -244,7 +280,10 @@ static job_t job_of(const gated_t *given) {
 extern "C" int gated_forward(const gated_t *given) {
     job_t g = job_of(given);
     double work = 3.0 * g.models * g.rows * g.width * g.hidden;
-    parallel(g.models * g.chunks.count, worthwhile(g.threads, work), forward, &g);
+    if (g.rows <= FEW)
+        parallel(g.models * g.rows, worthwhile(g.threads, work), forward_few, &g);
+    else
+        parallel(g.models * g.chunks.count, worthwhile(g.threads, work), forward, &g);
     return 1;
 }
 

@@ -59,7 +59,10 @@ static void forward(int64_t first, int64_t last, const void *given) {
             pack_turned(k, n, w, k, scale, packed.at);
             memset(bias.at, 0, 4 * n_width);
             if (g.bias) copy(bias.at, g.bias + model * n, n);
-            if (g.shift) add_product(n, k, w, g.shift + model * k, bias.at);
+            if (g.shift) {
+                copy(inputs.at, g.shift + model * k, k); // zeros are after it
+                add_product(n, k, w, inputs.at, bias.at);
+            }
         }
         int64_t from = item % g.chunks.count * g.chunks.size;
         int64_t to = least(from + g.chunks.size, g.rows);

@@ -29,6 +29,7 @@ OUTLINED float normalise(float *x, int64_t n, int norm, float epsilon) {
     }
     float factor = 1.0f / __builtin_sqrtf(dot(x, x, width) / n + epsilon);
     for (int64_t i = 0; i < width; i += LANES) store(x + i, load(x + i) * factor);
+    clear_pads(x, n, width); // a factor that is no number would stay in them for the next row
     return factor;
 }
 
@@ -57,13 +58,14 @@ OUTLINED void add_columns(
     }
 }
 
-// bias[j] += the product of row j of w [n, k] and x [k]: what a norm's shift adds to a product.
-OUTLINED void add_product(
-    int64_t n, int64_t k, const float *w, const float *x, float *bias) {
-    for (int64_t j = 0; j < n; j++) {
-        float s = 0;
-        for (int64_t i = 0; i < k; i++) s += w[j * k + i] * x[i];
-        bias[j] += s;
+// y [n] += w [n, k] x; x is padded to whole vectors.
+OUTLINED void add_product(int64_t n, int64_t k, const float *w, const float *x, float *y) {
+    for (int64_t j = 0; j < n; j++, w += k) {
+        vec s{};
+        int64_t i = 0;
+        for (; i + LANES <= k; i += LANES) s += load(w + i) * load(x + i);
+        if (i < k) s += load_row(w, i, k) * load(x + i);
+        y[j] += sum(s);
     }
 }
 
