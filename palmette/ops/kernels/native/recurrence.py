@@ -13,12 +13,13 @@ Heads are usually a view of memory [b t h .], and so are all results.
 """
 
 import struct
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
 from palmette.ops.kernels.native.call import call
+from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.library import library
 
 LIBRARIES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -32,6 +33,7 @@ MOST_CHUNKS = 4  # between two states that are kept
 MOST_STATES = 16384  # numbers of all heads together that the cache holds
 
 NONE = (None,) * 9
+Size = int | torch.SymInt
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -68,7 +70,7 @@ def recurrence(
     if bonus is not None:
         given[6] = bonus.unsqueeze(0)
     keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
-    o: Tensor = forward_operator(*given, scale, keep)[0]
+    o: Tensor = _forward(*given, scale, keep)[0]
     return o
 
 
@@ -166,6 +168,9 @@ def backward_operator(
     """The gradients of q, k, v, log_decay, a, b, bonus, erase, write; empty where there is none."""
     terms = (q, k, v, log_decay, a, b, bonus, erase, write)
     check(*terms)
+    wanted = _outputs(k, v, log_decay, True)[1].shape
+    if states.shape != wanted:
+        raise ValueError(f"states are {list(states.shape)}; wanted {list(wanted)}: none were kept")
     gradients = _gradients(*terms)
     whole = list(gradients)
     if bonus is not None:  # of each sequence first
@@ -205,11 +210,13 @@ def _differentiate(ctx: Any, d_o: Tensor | None, _: Any) -> tuple[Tensor | None,
     *terms, states = ctx.saved_tensors
     if d_o is None:
         return (None,) * 11
-    found = backward_operator(d_o, states, *terms, ctx.scale)
+    found = _backward(d_o, states, *terms, ctx.scale)
     return *(None if x is None else d for x, d in zip(terms, found, strict=True)), None, None
 
 
 forward_operator.register_autograd(_differentiate, setup_context=_keep)
+_forward = direct(forward_operator, _keep, _differentiate)
+_backward = direct_backward(backward_operator)
 
 
 @torch.library.custom_op("palmette::recurrence_step", mutates_args=(), device_types="cpu")
@@ -272,17 +279,23 @@ def _over_models(
     operator: Any, models: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     """The operator once, with the models of vmap as the outer part of each first dimension."""
-    folded = []
+    folded: list[Any] = []
     for x, dimension in zip(inputs, in_dims, strict=True):
-        if isinstance(x, Tensor):
+        if _is(x):
             apart = x.expand(models, *x.shape) if dimension is None else x.movedim(dimension, 0)
             x = apart.flatten(0, 1)
         folded.append(x)
+    if operator is forward_operator:  # what vmap wraps may not say that it is differentiated
+        folded[-1] |= torch.is_grad_enabled() and any(x.requires_grad for x in folded if _is(x))
     results = []
     for result in operator(*folded):
         size = result.shape[0] // models
         results.append(result.reshape(models, size, *result.shape[1:]))
     return tuple(results), (0,) * len(results)
+
+
+def _is(x: object) -> TypeGuard[Tensor]:
+    return isinstance(x, Tensor)
 
 
 forward_operator.register_vmap(_vmap)
@@ -337,7 +350,7 @@ def _kind(log_decay: Tensor | None) -> int:
     return HEAD_DECAY if log_decay.shape[-1] == 1 else CHANNEL_DECAY
 
 
-def _segment(log_decay: Tensor | None, key_size: int) -> tuple[int, int]:
+def _segment(log_decay: Tensor | None, key_size: Size) -> tuple[int, Size]:
     """Tokens of a chunk, and chunks between two states that are kept."""
     chunk = 8 if _kind(log_decay) == CHANNEL_DECAY else 16
     return chunk, max(1, min(MOST_CHUNKS, key_size // chunk))
