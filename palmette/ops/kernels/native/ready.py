@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -10,8 +11,22 @@ from palmette.ops.kernels.native.library import SOURCES, Build, built, folder, l
 
 
 def every() -> list[Build]:
-    """One library for each source in this folder."""
-    return [Build(path.stem) for path in sorted(SOURCES.glob("*.cpp"))]
+    """One library for each source in this folder, or those that its Python half names `LIBRARIES`:
+    pairs of a source and its macros.
+    """
+    return [
+        Build(source, macros)
+        for path in sorted(SOURCES.glob("*.cpp"))
+        for source, macros in _named(path.stem)
+    ]
+
+
+def _named(source: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    alone = ((source, ()),)
+    if not (SOURCES / f"{source}.py").exists():
+        return alone
+    half = importlib.import_module(f"{__package__}.{source}")
+    return getattr(half, "LIBRARIES", alone)
 
 
 def load() -> list[Build]:
@@ -24,7 +39,7 @@ def load() -> list[Build]:
     with suppress(NativeError):
         for build in every():
             if whole(folder() / build.file()):
-                library(build.source)
+                library(build.source, *build.macros)
             else:
                 absent.append(build)
     return absent
