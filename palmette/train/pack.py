@@ -138,7 +138,7 @@ def _together(
             or _examined(subject, program, number, model, members[number], course, around, clock)
             for number, (course, model) in enumerate(zip(courses, models, strict=True))
         ]
-        return [_shared(one, clock, members, number) for number, one in enumerate(ended)]
+        return _shared(ended, clock, members)
 
 
 def train(
@@ -232,21 +232,22 @@ def _examined(
 
 
 def _shared(
-    ended: TrialResult | TrialError, clock: Clock, members: Sequence[Member], number: int
-) -> TrialResult | TrialError:
-    """A result with the member's kernel, and its share of the pack's seconds."""
-    if isinstance(ended, TrialError):
-        return ended
+    ended: Sequence[TrialResult | TrialError], clock: Clock, members: Sequence[Member]
+) -> list[TrialResult | TrialError]:
+    """The results with their members' kernel, and with equal shares of the pack's seconds."""
     count = len(members)
-    return ended.model_copy(
-        update={
-            "kernel": members[number].spec.kernel,
-            "members": count,
-            "cpu_seconds": clock.cpu_seconds() / count,
-            "wall_seconds": clock.wall_seconds() / count,
-            "phases": {phase: seconds / count for phase, seconds in clock.phases().items()},
-        }
-    )
+    share = {
+        "members": count,
+        "cpu_seconds": clock.cpu_seconds() / count,
+        "wall_seconds": clock.wall_seconds() / count,
+        "phases": {phase: seconds / count for phase, seconds in clock.phases().items()},
+    }
+    return [
+        one
+        if isinstance(one, TrialError)
+        else one.model_copy(update={**share, "kernel": member.spec.kernel})
+        for one, member in zip(ended, members, strict=True)
+    ]
 
 
 def _alone(
