@@ -1,6 +1,6 @@
 """A module of the `lin` family as its native operator takes it: knobs in numbers, parameters."""
 
-from functools import cache
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -12,16 +12,25 @@ from palmette.ops.kernels.native.lin_layout import (
     GATES,
     NAMES,
     NORMS,
+    UPS,
     WRITES,
 )
 
-ATTRIBUTES = {"retention": "log_retention"} | {
-    name: f"{name}.weight" for name in ("decay_up", "erase_up", "write_up")
-}
+MATRICES = [(NAMES.index(name), name) for name in UPS]
+RETENTION = NAMES.index("retention")
+
+_knobs: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
 
 
 def knobs_of(module: LinearRecurrence) -> list[int]:
     """The fields of `Layout`, in order."""
+    found = _knobs.get(module)
+    if found is None:
+        found = _knobs[module] = _read_knobs(module)
+    return found
+
+
+def _read_knobs(module: LinearRecurrence) -> list[int]:
     positive = module.feature in ("relu", "elu1", "softmax") and not module.rotary
     _, gate, beta, strength, dt, decay, erase, write = module.widths
     return [
@@ -52,17 +61,10 @@ def knobs_of(module: LinearRecurrence) -> list[int]:
 
 def parameters_of(module: LinearRecurrence) -> list[Tensor | None]:
     """Those between the two projections, in the order of `NAMES`."""
-    return [_look_up(module, name) for name in NAMES]
-
-
-def _look_up(module: nn.Module, name: str) -> Tensor | None:
-    found: object = module
-    for part in _path(name):
-        found = getattr(found, part, None)
-    assert found is None or isinstance(found, Tensor)
+    own, below = module._parameters, module._modules
+    found: list[Tensor | None] = [own.get(name) for name in NAMES]
+    for i, name in MATRICES:
+        if up := below.get(name):
+            found[i] = up._parameters["weight"]
+    found[RETENTION] = module._buffers.get("log_retention")
     return found
-
-
-@cache
-def _path(name: str) -> list[str]:
-    return ATTRIBUTES.get(name, name).split(".")

@@ -1,7 +1,7 @@
 """A layer of the `lin` family between its two projections, as one native operator.
 
-`lin_pass.py` says what it computes; here torch is told of it. All parameters are arguments that may
-be absent, in the order of `NAMES`; the knobs are the fields of `Layout`, in order.
+`lin_pass.py` and `lin_run.py` say what it computes; here torch is told of it. All parameters are
+arguments that may be absent, in the order of `NAMES`; the knobs are the fields of `Layout`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.lin_layout import NAMES, layout
-from palmette.ops.kernels.native.lin_pass import (
+from palmette.ops.kernels.native.lin_run import (
     FIXED,
     run_backward,
     run_forward,

@@ -1,12 +1,10 @@
-"""A layer of the `lin` family between its two projections, in one native operator.
+"""The stages of a layer of the `lin` family between its two projections, in native code.
 
 From the projection of the input, whose first columns are the streams (queries, keys, values) and
 the others gates, to what the output projection reads: short convolution, terms of the recurrence,
 the recurrence, then norm, gate and skip. `palmette.ops._lin_module` has the meaning of every knob.
 
-The pass backward keeps the projection, the outputs of the recurrence and what the recurrence keeps
-of its states; all else is computed again. With s models at once the projection and all parameters
-begin with s.
+With s models at once the projection and all parameters begin with s.
 """
 
 from __future__ import annotations
@@ -18,26 +16,20 @@ import torch
 from torch import Tensor
 
 from palmette.ops.kernels.native import convolution
-from palmette.ops.kernels.native import recurrence as core
 from palmette.ops.kernels.native.call import address, call
 from palmette.ops.kernels.native.library import library
-from palmette.ops.kernels.native.lin_layout import NAMES, UPS, VECTORS, Layout, layout, turns
-from palmette.ops.kernels.native.linear import NO_NORM, linear_backward, linear_forward
-
-GROUP = 512
-FIXED = ("retention",)
-"""What no gradient is wanted of."""
+from palmette.ops.kernels.native.lin_layout import NAMES, UPS, VECTORS, layout, turns
+from palmette.ops.kernels.native.linear import linear_forward
 
 Parameters = dict[str, Tensor | None]
 product = linear_forward._init_fn
-product_back = linear_backward._init_fn
-recur = core.forward_operator._init_fn
-recur_backward = core.backward_operator._init_fn
-recur_step = core.step_operator._init_fn
 
 
 class Pass:
-    """One pass over a projection [s b t m]: the tensors that its stages leave to one another."""
+    """One pass over a projection [s b t m]: the tensors that its stages leave to one another.
+
+    Without s in the parameters, as in those of one model, s is 1.
+    """
 
     def __init__(
         self, projected: Tensor, given: Sequence[Tensor | None], knobs: Sequence[int]
@@ -88,18 +80,22 @@ class Pass:
         """The gates of channels, [s n m], from the low ranks they are projected to."""
         self.lows: list[Tensor | None] = []
         self.raised: list[Tensor | None] = []
-        flat = self.projected.view(self.models, self.tokens, self.layout.total)
         for i, name in enumerate(UPS):
             up = self.given[name]
             low = raised = None
             if up is not None:
-                begin, end = self.layout.columns[4 + i : 6 + i]
-                low = flat[..., begin:end]
+                low = self.low(self.projected, i, up)
                 if name == "decay_up" and self.layout.decays in ("vector_exp", "vector_sigmoid"):
                     low = low.tanh()
                 raised = product(low, up)
             self.lows.append(low)
             self.raised.append(raised)
+
+    def low(self, projected: Tensor, which: int, up: Tensor) -> Tensor:
+        """The columns [s n r] of a projection or its gradient that one of `UPS` raises."""
+        begin, end = self.layout.columns[4 + which : 6 + which]
+        rows = projected.view(*up.shape[:-2], self.tokens, self.layout.total)
+        return rows[..., begin:end]
 
     def room_for_terms(self) -> None:
         """q, k, v, log decay, a, b [n sub-step h k], rates and the echo, as they are written."""
@@ -189,10 +185,15 @@ class Pass:
             self.k.transpose(1, 2),
             v,
             *(None if x is None else x.transpose(1, 2) for x in terms),
-            self.given["bonus"],
+            self.bonus(),
             *(None if x is None else x.transpose(1, 2) for x in (self.erase_rate, self.write_rate)),
             1.0,
         )
+
+    def bonus(self) -> Tensor | None:
+        """The bonus with its s."""
+        bonus = self.given["bonus"]
+        return bonus if bonus is None else bonus.view(self.models, *bonus.shape[-2:])
 
     def output(
         self,
@@ -227,231 +228,3 @@ class Pass:
             *(dskip, dscale, steps * wide, self.stream_row, gate_row, self.stream_row, dgate_row),
             *(0, 0),
         )
-
-
-def groups(projected: Tensor) -> list[tuple[slice, slice]]:
-    """Models and sequences that are worked on at once: about GROUP tokens, or a whole sequence.
-
-    So few that what the stages leave to one another stays in the cache. One group covers all if
-    there are no more tokens than that.
-    """
-    models, batch, length = projected.shape[:3]
-    sequences = max(1, GROUP // max(1, length))
-    if sequences >= models * batch:
-        return [(slice(0, models), slice(0, batch))]
-    if sequences >= batch:
-        at_once = sequences // batch
-        return [(slice(i, i + at_once), slice(0, batch)) for i in range(0, models, at_once)]
-    return [
-        (slice(model, model + 1), slice(i, i + sequences))
-        for model in range(models)
-        for i in range(0, batch, sequences)
-    ]
-
-
-def run_forward(
-    projected: Tensor, given: Sequence[Tensor | None], knobs: Sequence[int], keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y [.. b t inner], the outputs of the recurrence [b sub-step h v], and the states it keeps."""
-    y = projected.new_empty(*projected.shape[:-1], layout(knobs).inner)
-    every, parameters, all_y = _with_models(projected, given, y)
-    parts = []
-    for models, sequences in groups(every):
-        now = Pass(every[models, sequences], _of(parameters, models), knobs)
-        now.mix()
-        now.raise_gates()
-        now.room_for_terms()
-        now.terms("forward")
-        o, states = recur(*now.of_recurrence(), keep)
-        o = o.transpose(1, 2)
-        now.output("forward", o, all_y[models, sequences])
-        parts.append((o, states))
-    if len(parts) == 1:
-        return y, *parts[0]
-    return y, torch.cat([o for o, _ in parts]), torch.cat([states for _, states in parts])
-
-
-def run_backward(
-    dy: Tensor,
-    projected: Tensor,
-    o: Tensor,
-    states: Tensor,
-    given: Sequence[Tensor | None],
-    knobs: Sequence[int],
-) -> list[Tensor]:
-    """The gradients of the projection and of the parameters that are there and learned."""
-    dprojected = torch.empty_like(projected, memory_format=torch.contiguous_format)
-    gradients: Parameters = {
-        name: None if x is None or name in FIXED else x.new_empty(x.shape)
-        for name, x in zip(NAMES, given, strict=True)
-    }
-    every, parameters, all_dy, all_dprojected = _with_models(projected, given, dy, dprojected)
-    totals = _with_models(projected, list(gradients.values()))[1]
-    row = 0
-    for models, sequences in groups(every):
-        now = Pass(every[models, sequences], _of(parameters, models), knobs)
-        rows = slice(row, row + now.sequences)
-        row += now.sequences
-        wanted = dict(zip(NAMES, _of(totals, models), strict=True))
-        found = wanted
-        if sequences.start:  # a model's gradients are those of all its groups, in order
-            found = {name: None if x is None else torch.empty_like(x) for name, x in wanted.items()}
-        _backward(
-            now,
-            all_dy[models, sequences],
-            all_dprojected[models, sequences],
-            o[rows],
-            states[rows],
-            found,
-        )
-        if sequences.start:
-            for total, part in zip(wanted.values(), found.values(), strict=True):
-                if total is not None and part is not None:
-                    total += part
-    return [dprojected, *(x for x in gradients.values() if x is not None)]
-
-
-def _with_models(
-    projected: Tensor, given: Sequence[Tensor | None], *others: Tensor
-) -> tuple[Any, ...]:
-    """All tensors with a first dimension s, the parameters as a list in the second place."""
-    if projected.ndim == 4:
-        return projected, list(given), *others
-    parameters = [None if x is None else x.unsqueeze(0) for x in given]
-    return projected.unsqueeze(0), parameters, *(x.unsqueeze(0) for x in others)
-
-
-def _of(parameters: Sequence[Tensor | None], models: slice) -> list[Tensor | None]:
-    return [None if x is None else x[models] for x in parameters]
-
-
-def _backward(
-    now: Pass,
-    dy: Tensor,
-    dprojected: Tensor,
-    o: Tensor,
-    states: Tensor,
-    gradients: Parameters,
-) -> None:
-    now.mix()
-    now.raise_gates()
-    now.room_for_terms()
-    now.terms("forward")
-    dstreams = dprojected
-    if now.streams is not now.projected:
-        dstreams = torch.empty_like(now.streams)
-    d_o = torch.empty_like(o) if now.layout.steps == 1 else torch.zeros_like(o)
-    decho = None if now.echo is None else torch.empty_like(now.echo)
-    now.output(
-        "backward",
-        o,
-        dy=dy.contiguous(),
-        d_o=d_o,
-        dstreams=dstreams,
-        dprojected=dprojected,
-        decho=decho,
-        gradients=gradients,
-    )
-    slopes = recur_backward(d_o.transpose(1, 2), states, *now.of_recurrence())
-    now.q, now.k, now.v = (x.transpose(1, 2).contiguous() for x in slopes[:3])
-    now.log_decay, now.a, now.b, now.erase_rate, now.write_rate = (
-        x.transpose(1, 2).contiguous() if x.numel() else None for x in (*slopes[3:6], *slopes[7:])
-    )
-    now.echo = decho
-    if gradients["bonus"] is not None:
-        gradients["bonus"].copy_(slopes[6])
-    draised = [None if x is None else torch.empty_like(x) for x in now.raised]
-    now.terms(
-        "backward",
-        dstreams=dstreams,
-        dprojected=dprojected,
-        draised=draised,
-        gradients=gradients,
-    )
-    _lower_gates(now, draised, dprojected, gradients)
-    if dstreams is not dprojected:
-        _mix_back(now, dstreams, dprojected, gradients)
-
-
-def _lower_gates(
-    now: Pass, draised: Sequence[Tensor | None], dprojected: Tensor, gradients: Parameters
-) -> None:
-    flat = dprojected.view(now.models, now.tokens, now.layout.total)
-    for i, (name, slope, low) in enumerate(zip(UPS, draised, now.lows, strict=True)):
-        up = now.given[name]
-        if slope is None or low is None or up is None:
-            continue
-        begin, end = now.layout.columns[4 + i : 6 + i]
-        dlow, dup = product_back(slope, low, up, None, None, False, NO_NORM, 0.0)
-        if name == "decay_up" and now.layout.decays in ("vector_exp", "vector_sigmoid"):
-            dlow = torch.ops.aten.tanh_backward(dlow, low)
-        flat[..., begin:end] = dlow
-        total = gradients[name]
-        assert total is not None
-        total.copy_(dup)
-
-
-def _mix_back(now: Pass, dstreams: Tensor, dprojected: Tensor, gradients: Parameters) -> None:
-    taps, bias = now.taps()
-    assert taps is not None
-    dtaps = torch.empty_like(taps) if gradients["taps"] is None else gradients["taps"]
-    convolution.run_backward(
-        dstreams,
-        now.as_streams(now.projected),
-        taps,
-        bias,
-        now.as_streams(dprojected),
-        dtaps,
-        dtaps if gradients["bias"] is None else gradients["bias"],
-        1,
-        bool(now.layout.silu),
-    )
-
-
-def run_step(
-    projected: Tensor,
-    window: Tensor | None,
-    position: int,
-    state: Tensor,
-    given: Sequence[Tensor | None],
-    knobs: Sequence[int],
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """One token [b m]: y [b inner], and window and state after it; what is given is left alone."""
-    _, parameters, row = _with_models(projected.unsqueeze(1), given, projected)
-    now = Pass(row.unsqueeze(2), parameters, knobs)
-    f = now.layout
-    now.streams, now.stream_row = now.projected, f.total
-    taps, bias = now.taps()
-    if taps is not None:
-        x = now.projected.view(-1, f.total)[:, : f.channels]
-        past = x.new_empty(len(x), 0, f.channels) if window is None else window
-        seen = convolution.convolution_step(
-            x, past, taps[0], None if bias is None else bias[0], 1, bool(f.silu)
-        )
-        now.streams, now.stream_row = seen[0], f.channels
-        window = None if window is None else seen[1]
-    now.raise_gates()
-    now.room_for_terms()
-    now.terms("forward", first=position)
-    given_to_all = now.of_recurrence()
-    terms, bonus, rates = given_to_all[:6], given_to_all[6], given_to_all[7:9]
-    for i in range(f.steps):
-        at = slice(i, i + 1)
-        of_terms, of_rates = (
-            [None if x is None else x[:, :, at] for x in them] for them in (terms, rates)
-        )
-        o, state = recur_step(state, *of_terms, bonus, *of_rates, 1.0)
-    y = projected.new_empty(len(projected), f.inner)
-    now.output("forward", o, y)
-    return y, window, state
-
-
-def run_states(f: Layout, rows: int, length: int) -> int:
-    """How many states of each head the recurrence keeps for the pass backward."""
-    decay = None
-    if f.decay:
-        heads = f.key_heads if f.tied else f.heads
-        channels = f.key if f.tied or f.decays_channels else 1
-        decay = torch.empty(1, heads, length * f.steps, channels, device="meta")
-    chunk, segment = core._segment(decay, f.key)
-    return -(-length * f.steps // (chunk * segment)) - 1
