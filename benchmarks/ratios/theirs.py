@@ -49,7 +49,8 @@ class GatedDelta(LinearRecurrence):
             beta=torch.sigmoid(beta),
             use_qk_l2norm_in_kernel=True,
         )
-        return self._output(o.transpose(1, 2), o, None, gate)
+        o = o.transpose(1, 2)
+        return self._output(o, o, None, gate)  # its values are read for a skip alone
 
     @staticmethod
     def suits(module: LinearRecurrence) -> bool:
@@ -89,7 +90,8 @@ class Mamba2(LinearRecurrence):
         )
         skip, self.skip = self.skip, None  # it is in the scan already
         try:
-            return self._output(o.transpose(1, 2), o, None, gate)
+            o = o.transpose(1, 2)
+            return self._output(o, o, None, gate)
         finally:
             self.skip = skip
 

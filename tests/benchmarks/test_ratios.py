@@ -4,13 +4,22 @@ from dataclasses import replace
 import pytest
 import torch
 
+import palmette
 from benchmarks.ratios import __main__ as command
+from benchmarks.ratios import theirs, trials
 from benchmarks.ratios.agreement import agreement, distance
+from benchmarks.ratios.crew import Crew
+from benchmarks.ratios.fresh import fresh
 from benchmarks.ratios.measure import Pair, Reading, clock, interleave, interval, ratios, timed
-from benchmarks.ratios.models import S
+from benchmarks.ratios.models import S, data, model, numbers, palmette_step, plain_step, trained
 from benchmarks.ratios.report import exit_code, line, write
 from benchmarks.ratios.row import Row, Wanted, rows, run
+from benchmarks.ratios.rows.decode import Decode
 from benchmarks.ratios.rows.operators import GatedDeltaRule, Operator
+from palmette.model import atlas, build
+from palmette.ops.kernels.native.library import unavailable
+
+native = pytest.mark.skipif(unavailable() is not None, reason="no C++ compiler")
 
 
 def reading(wall, process=None):
@@ -176,6 +185,7 @@ def test_names_of_rows_are_their_own_and_every_row_says_what_it_is_against():
     assert all(isinstance(row, Row) and row.against for row in found)
 
 
+@native
 def test_the_command_measures_and_writes(tmp_path, monkeypatch, capsys):
     small = GatedDeltaRule(replace(S, batch=1, length=63))
     monkeypatch.setattr(command, "rows", lambda: iter([small]))
@@ -192,3 +202,54 @@ def test_the_command_measures_and_writes(tmp_path, monkeypatch, capsys):
 def test_a_name_that_no_row_has_is_told(capsys):
     assert command.main(["--rows", "nonsense"]) == 2
     assert "gated delta operator, S" in capsys.readouterr().err
+
+
+def test_the_list_has_forty_genomes_of_their_own():
+    texts = trials.genomes()
+    assert len(texts) == 40
+    assert len({palmette.parse(text).hash for text in texts}) == 40
+    assert texts[2] == str(atlas.load("deltanet"))
+
+
+def test_transformers_operators_are_put_where_they_compute_what_ours_does():
+    shape = replace(S, batch=2, length=63)
+    batch = data(shape)
+    for name, form in (("gated delta", theirs.GatedDelta), ("Mamba-2", theirs.Mamba2)):
+        ours, changed = (model(name, shape, "torch") for _ in range(2))
+        theirs.transplant(changed)
+        assert sum(type(one) is form for one in changed.modules()) == shape.depth
+        assert not agreement(numbers(ours, batch), numbers(changed, batch), 1e-4).faults
+    kept = theirs.transplant(build("stack(pre(lin(decay='vector', erase='beta')))", 42_000))
+    assert not any(isinstance(one, theirs.GatedDelta) for one in kept.modules())
+
+
+@native
+def test_decoding_by_their_layers_gives_our_logits():
+    row = Decode(replace(S, depth=2))
+    row.prepare()
+    assert not row.check().faults
+    with torch.no_grad():
+        row.theirs.layers[1].mlp.up_proj.weight.mul_(1.01)
+    assert row.check().faults
+
+
+def test_a_plain_step_and_ours_take_the_same_way():
+    shape = replace(S, batch=2, length=63)
+    batch = data(shape)
+    ours, plain = (model("attention", shape, "torch") for _ in range(2))
+    first, second = trained(palmette_step(ours, batch, "torch")), trained(plain_step(plain, batch))
+    assert not agreement(first, second, 1e-5).faults
+    (losses,) = first.values()
+    assert losses[-1] < losses[0]
+
+
+def test_a_fresh_process_returns_and_says_why_it_failed():
+    assert fresh("benchmarks.ratios.fresh:process_seconds", {}) > 0
+    with pytest.raises(RuntimeError, match="No module named 'nowhere'"):
+        fresh("nowhere:function", {})
+
+
+def test_a_crew_trains_until_it_is_left():
+    with Crew(str(atlas.load("llama")), [0, 1], packed=False, steps=1) as crew:
+        assert 0 < crew().process < 60
+    assert all(worker.returncode == 0 for worker in crew._workers)
