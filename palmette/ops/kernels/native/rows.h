@@ -81,10 +81,17 @@ OUTLINED void add_rows(int64_t rows, int64_t n, const float *from, float *to, bo
 OUTLINED void unfold_norm(
     int64_t n, int64_t k, const float *w, const float *scale, const float *shift,
     const float *sums, float *dw, float *dscale, float *dshift) {
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < k; i++) {
-            dscale[i] += dw[j * k + i] * w[j * k + i];
-            dw[j * k + i] = dw[j * k + i] * scale[i] + (shift ? sums[j] * shift[i] : 0.0f);
-            if (shift) dshift[i] += sums[j] * w[j * k + i];
+    for (int64_t i = 0; i < k; i += LANES) {
+        const vec factor = load_row(scale, i, k), moved = shift ? load_row(shift, i, k) : vec{};
+        vec by_scale{}, by_shift{};
+        for (int64_t j = 0; j < n; j++) {
+            const vec weight = load_row(w + j * k, i, k), change = load_row(dw + j * k, i, k);
+            const float sum_of_row = shift ? sums[j] : 0.0f;
+            by_scale += change * weight;
+            by_shift += sum_of_row * weight;
+            store_row(dw + j * k, i, k, change * factor + sum_of_row * moved);
         }
+        add_row(dscale, i, k, by_scale);
+        if (shift) add_row(dshift, i, k, by_shift);
+    }
 }
