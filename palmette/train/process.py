@@ -12,11 +12,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def die_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
@@ -65,6 +65,10 @@ def resident_bytes(pid: int) -> int:
 
 
 def _resident(pid: int) -> int:
+    if sys.platform == "linux":  # a fraction of what psutil takes
+        with suppress(OSError, IndexError):
+            return int(_read(f"/proc/{pid}/statm").split()[1]) * PAGE_BYTES
+        return 0
     with suppress(psutil.Error):
         return int(psutil.Process(pid).memory_info().rss)
     return 0
@@ -77,8 +81,22 @@ def descendants(pid: int) -> Iterator[int]:
             yield from (child.pid for child in psutil.Process(pid).children(recursive=True))
         return
     # psutil would read every process of the machine, which takes milliseconds.
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+    threads: list[str] = []
+    with suppress(OSError):
+        threads = [entry.name for entry in os.scandir(f"/proc/{pid}/task")]
+    for thread in threads:
+        children: list[bytes] = []
         with suppress(OSError):
-            for child in map(int, listing.read_text().split()):
-                yield child
-                yield from descendants(child)
+            children = _read(f"/proc/{pid}/task/{thread}/children").split()
+        for child in map(int, children):
+            yield child
+            yield from descendants(child)
+
+
+def _read(path: str) -> bytes:
+    """A short file of /proc; whether a trial is within its limits is asked four times a second."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(number, 1 << 16)
+    finally:
+        os.close(number)
