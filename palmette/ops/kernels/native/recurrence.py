@@ -13,6 +13,7 @@ Heads are usually a view of memory [b t h .], and so are all results.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -172,10 +173,10 @@ def backward_operator(
     if states.shape != wanted:
         raise ValueError(f"states are {list(states.shape)}; wanted {list(wanted)}: none were kept")
     gradients = _gradients(*terms)
-    whole = list(gradients)
+    whole: list[Tensor] = list(gradients)
     if bonus is not None:  # of each sequence first
         whole[6] = v.new_empty(*v.shape[:2], k.shape[-1])
-    _run("backward", terms, scale, d_o=_row(d_o), states=states, gradients=whole)
+    _run("backward", terms, scale, d_o=d_o, states=states, gradients=whole)
     if bonus is not None:
         of_models = whole[6].view(bonus.shape[0], -1, *bonus.shape[1:])
         torch.sum(of_models, 1, out=gradients[6])
@@ -317,26 +318,29 @@ def check(
     """Raises `ValueError` if shapes or types do not fit one another."""
     batch, heads, length, value_size = v.shape
     key_size = k.shape[-1]
-    key, one = (key_size,), (1,)
-    sizes = (key, key, (value_size,), (key_size, 1), key, key, (), one, one)
-    names = ("q", "k", "v", "log_decay", "a", "b", "bonus", "erase", "write")
-    terms = (q, k, v, log_decay, a, b, bonus, erase, write)
+    sizes = (key_size, key_size, value_size, key_size, key_size, key_size, 1, 1)
+    names = ("q", "k", "v", "log_decay", "a", "b", "erase", "write")
+    terms = (q, k, v, log_decay, a, b, erase, write)
     for name, x, size in zip(names, terms, sizes, strict=True):
         if x is None:
             continue
-        if x.dtype != torch.float32:
+        if x.dtype is not torch.float32:
             raise ValueError(f"{name} is {x.dtype}; the native recurrence computes in float32")
-        if name == "bonus":
-            if x.ndim != 3 or x.shape[1:] != (heads, key_size) or batch % max(1, x.shape[0]):
-                raise ValueError(
-                    f"bonus is {list(x.shape)}; wanted [s, {heads}, {key_size}] with s in {batch}"
-                )
-            continue
-        shape = (batch, heads if x.shape[1] != 1 else 1, length)
-        if x.ndim != 4 or x.shape[:3] != shape or x.shape[3] not in size:
-            last = " or ".join(map(str, size))
+        shape = x.shape
+        fits = len(shape) == 4 and shape[0] == batch and shape[2] == length
+        if not (
+            fits and shape[1] in (heads, 1) and shape[3] in (size, 1 if x is log_decay else size)
+        ):
+            last = f"{size} or 1" if x is log_decay else size
             raise ValueError(
-                f"{name} is {list(x.shape)}; wanted [{batch}, {heads} or 1, {length}, {last}]"
+                f"{name} is {list(shape)}; wanted [{batch}, {heads} or 1, {length}, {last}]"
+            )
+    if bonus is not None:
+        if bonus.dtype is not torch.float32:
+            raise ValueError(f"bonus is {bonus.dtype}; the native recurrence computes in float32")
+        if bonus.ndim != 3 or bonus.shape[1:] != (heads, key_size) or batch % max(1, len(bonus)):
+            raise ValueError(
+                f"bonus is {list(bonus.shape)}; wanted [s, {heads}, {key_size}] with s in {batch}"
             )
     if b is not None and a is None:
         raise ValueError("b is given without a: nothing is to be erased")
@@ -356,25 +360,11 @@ def _segment(log_decay: Tensor | None, key_size: Size) -> tuple[int, Size]:
     return chunk, max(1, min(MOST_CHUNKS, key_size // chunk))
 
 
-def _group(terms: list[Tensor | None], threads: int) -> int:
-    """How many heads of a sequence a thread takes together.
-
-    All of them where they share a gradient, or where their states fit into the cache and there are
-    sequences enough; else one.
-    """
-    _, k, v, *_ = terms
-    assert k is not None
-    assert v is not None
-    batch, heads, _, value_size = v.shape
-    shared = any(x is not None and x.ndim == 4 and x.shape[1] != heads for x in terms)
-    small = heads * k.shape[-1] * value_size <= MOST_STATES and batch % threads == 0
-    return heads if shared or small else 1
-
-
 def _outputs(k: Tensor, v: Tensor, log_decay: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
     chunk, segment = _segment(log_decay, k.shape[-1])
-    kept = max(0, -(-v.shape[2] // (chunk * segment)) - 1) if keep else 0
-    return _like(v), v.new_empty(*v.shape[:2], kept, k.shape[-1], v.shape[-1])
+    batch, heads, length, value_size = v.shape
+    kept = max(0, -(-length // (chunk * segment)) - 1) if keep else 0
+    return _like(v), v.new_empty(batch, heads, kept, k.shape[-1], value_size)
 
 
 def _gradients(
@@ -397,11 +387,9 @@ def _gradients(
 
 def _like(x: Tensor) -> Tensor:
     """Room for x [b h t .] in memory [b t h .]."""
-    return x.new_empty(x.shape[0], x.shape[2], x.shape[1], x.shape[3]).transpose(1, 2)
-
-
-def _row(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+    _, heads, length, size = x.shape
+    row = heads * size
+    return x.new_empty_strided(x.shape, (length * row, size, row, 1))
 
 
 def _run(
@@ -412,36 +400,47 @@ def _run(
     o: Tensor | None = None,
     states: Tensor,
     d_o: Tensor | None = None,
-    gradients: list[Tensor] | None = None,
+    gradients: Sequence[Tensor | None] = NONE,
 ) -> None:
     """Fills call_t of recurrence_chunk.h and calls the kernel."""
-    given = [None if x is None else _row(x) for x in terms]
-    _, k, v, log_decay, a, b, bonus, erase, _ = given
+    _, k, v, log_decay, a, b, bonus, erase, _ = terms
     assert k is not None
     assert v is not None
+    batch, heads, length, value_size = v.shape
+    key_size = k.shape[3]
     kind = _kind(log_decay)
     erasure = 2 if b is not None else 1 if a is not None or erase is not None else 0
     threads = torch.get_num_threads()
-    table = [
-        *v.shape[:3],
-        k.shape[-1],
-        v.shape[-1],
-        kind,
-        erasure,
-        bonus is not None,
+    tensors: list[int] = []
+    shared = False
+    held = []  # as long as their addresses are in use
+    for x in (*terms, o, states, d_o, *gradients):
+        strides = () if x is None else x.stride()
+        if x is None or len(strides) == 1:  # the empty gradient of what is not there
+            tensors += (0, 0, 0, 0)
+            continue
+        if strides[-1] != 1 and x.shape[-1] != 1:
+            x = x.contiguous()
+            held.append(x)
+            strides = x.stride()
+        if len(strides) == 3:  # a bonus, or its gradients
+            tensors += (x.data_ptr(), strides[0], strides[1], 0)
+        elif heads == 1 or x.shape[1] != heads:
+            shared |= heads != 1
+            tensors += (x.data_ptr(), strides[0], 0, strides[2])
+        else:
+            tensors += (x.data_ptr(), *strides[:3])
+    small = heads * key_size * value_size <= MOST_STATES and batch % threads == 0
+    _, macros = LIBRARIES[kind == CHANNEL_DECAY]
+    call(
+        getattr(library("recurrence", *macros), f"recurrence_{name}"),
+        *(batch, heads, length, key_size, value_size, kind, erasure, bonus is not None),
         1 if bonus is None else bonus.shape[0],
-        _group(given, threads),
-        _segment(log_decay, k.shape[-1])[1],
+        # all heads of a sequence together where they share a gradient, or where their states fit
+        # into the cache and there are sequences enough; else one at a time
+        heads if shared or small else 1,
+        int(_segment(log_decay, key_size)[1]),
         threads,
         struct.unpack("q", struct.pack("d", scale))[0],
-    ]
-    for x in (*given, o, states, d_o, *(gradients or NONE)):
-        if x is None or x.numel() == 0:
-            table += (0, 0, 0, 0)
-        elif x.ndim == 3:  # a bonus, or its gradients
-            table += (x.data_ptr(), x.stride(0), x.stride(1), 0)
-        else:
-            head = x.stride(1) if x.shape[1] > 1 else 0
-            table += (x.data_ptr(), x.stride(0), head, x.stride(2))
-    _, macros = LIBRARIES[kind == CHANNEL_DECAY]
-    call(getattr(library("recurrence", *macros), f"recurrence_{name}"), *table)
+        *tensors,
+    )
