@@ -7,7 +7,10 @@ import torch
 from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
 from palmette.model import atlas, build, parse
+from palmette.ops.kernels.native.answers import answers
+from palmette.ops.kernels.native.cross_entropy import cross_entropy
 from palmette.ops.kernels.native.library import library
+from palmette.train.optimizer import FlatAdamW
 
 EXTRA = (
     "stack(pre(lin(decay='scalar', erase='beta', conv=3, bias=True, heads=2, key_ratio=1/2)))",
@@ -31,7 +34,11 @@ def main() -> None:
         torch.set_num_threads(1 + 2 * (number % 2))
         model = build(genome, 20_000 + 1_700 * (number % 5), 37, context=40, kernel="native")
         for length in (1, 35):
-            model(torch.randint(37, (3, length))).square().mean().backward()
+            ids = torch.randint(37, (3, length))
+            logits = model(ids)
+            cross_entropy(logits, ids, torch.ones(3)).backward()
+            answers(logits.flatten(0, 1), ids.flatten().numpy())
+        FlatAdamW(list(model.parameters())).step(0.01)
         if Effect.STREAMABLE in effects(genome.root):
             with torch.no_grad():
                 state = model.init_state(1)

@@ -122,6 +122,8 @@ static inline void transpose(int64_t rows, int64_t columns, const float *from, i
             transpose_square(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
 }
 
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
+
 // 2^x for x at most 0, to about 1e-7 of it; 1 at 0, 0 below -125. A polynomial of degree 5 over half
 // a unit around 0, of least relative error, and the whole part added to the exponent.
 INLINE vec power_of_two(vec x) {
@@ -133,6 +135,6 @@ INLINE vec power_of_two(vec x) {
     p = p * r + 2.4022242085e-01f;
     p = p * r + 6.9314697760e-01f;
     p = p * r + 1.0f;
-    p = (vec)((ivec)p + ((ivec)shifted << 23));
+    p = (vec)((uvec)p + ((uvec)shifted << 23)); // unsigned: where it is not used it may overflow
     return x < -125.0f ? vec{} : p;
 }
