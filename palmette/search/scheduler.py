@@ -69,7 +69,9 @@ class Scheduler:
         self._promote(timing, over)
         if not self.book.queued() and not over:
             self.proposing.next(self.budget.genomes)
-            if self.proposing.over:  # it has turned out that nobody has anything to propose
+            # The last proposal, or nobody has one: who may climb now is queued before it is trained,
+            # as it would be if this process were killed meanwhile.
+            if self._proposals_over(timing):
                 self._promote(timing, over=True)
         for trial in self.book.queued():
             if self._in_time(timing.seconds[self.scale.number(trial.spec.rung)]):

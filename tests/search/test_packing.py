@@ -83,20 +83,31 @@ def test_trials_of_one_genome_and_rung_run_together(ground, whole):
     assert all(score_at(climber, 0, ground.scale) for climber in climbers)
 
 
-@pytest.mark.parametrize("stops", [(3,), (1, 9, 10)])
-def test_the_same_tree_killed_or_not(ground, whole, tmp_path, stops):
-    for stop in stops:
-        runner = Runs()
+def killed(ground, path, budget, stop):
+    runner = Runs()
 
-        def dies(specs, runner=runner, last=stop):
-            if len(runner.packs) > last:
-                raise KeyboardInterrupt
+    def dies(specs):
+        if len(runner.packs) > stop:
+            raise KeyboardInterrupt
 
-        runner.before = dies
-        with pytest.raises(KeyboardInterrupt):
-            run(ground, tmp_path / "p.db", "8genomes", runner)
+    runner.before = dies
+    with pytest.raises(KeyboardInterrupt):
+        run(ground, path, budget, runner)
+
+
+def test_the_same_tree_killed_or_not(ground, whole, tmp_path):
+    for stop in (3, 1, 9, 10):
+        killed(ground, tmp_path / "p.db", "8genomes", stop)
     candidates, trials, _ = run(ground, tmp_path / "p.db", "8genomes", Runs())
     assert facts(candidates, trials) == facts(*whole[:2])
+
+
+def test_the_same_tree_if_it_is_killed_at_the_last_proposal(ground, tmp_path):
+    wanted = facts(*run(ground, tmp_path / "whole.db", "2genomes", Runs())[:2])
+    for stop in range(4, 7):  # in the sweep of the last proposal, and around it
+        path = tmp_path / f"{stop}.db"
+        killed(ground, path, "2genomes", stop)
+        assert facts(*run(ground, path, "2genomes", Runs())[:2]) == wanted
 
 
 def test_members_of_a_lost_pack_are_tried_again_by_themselves(ground, whole, tmp_path):
