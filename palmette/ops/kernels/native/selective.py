@@ -174,8 +174,8 @@ def check(u: Tensor, gates: Tensor | None, parameters: Parameters) -> None:
 CHUNK, LANES = 16, 16  # kept is sized for the widest vectors
 
 
-def _rows(x: Tensor | None) -> tuple[Tensor | None, int, int]:
-    """The tensor [.. b t d] with its features side by side, and how far sequences and tokens are."""
+def rows(x: Tensor | None) -> tuple[Tensor | None, int, int]:
+    """The tensor [.. b t d], its features side by side, and how far sequences and tokens are."""
     if x is None:
         return None, 0, 0
     if x.stride(-1) != 1 or (x.ndim == 4 and x.stride(0) != x.stride(1) * x.shape[1]):
@@ -193,7 +193,7 @@ def _run(
 ) -> None:
     *models, batch, length, channels = u.shape
     s = models[0] if models else 1
-    (u_rows, *u_strides), (gate_rows, *gate_strides) = _rows(u), _rows(gates)
+    (u_rows, *u_strides), (gate_rows, *gate_strides) = rows(u), rows(gates)
     up, bias, rate, reading, skip = (x if x is None else x.contiguous() for x in parameters)
     assert rate is not None
     y, kept, slope = tensors
