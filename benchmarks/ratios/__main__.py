@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 from benchmarks.ratios.host import host
-from benchmarks.ratios.report import HEAD, exit_code, line, write
+from benchmarks.ratios.report import HEAD, exit_code, line, markdown, write
 from benchmarks.ratios.row import Outcome, rows, run
 
 RESULTS = Path("benchmarks/results/ratios.json")
@@ -22,8 +23,12 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, help="of every row, in place of its own number")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON file")
     parser.add_argument("--list", action="store_true", help="name the rows and measure nothing")
+    parser.add_argument("--markdown", action="store_true", help="the file as a table, no more")
     options = parser.parse_args(given)
 
+    if options.markdown:
+        print(markdown(json.loads(options.results.read_text("utf-8"))))
+        return 0
     torch.set_num_threads(1)
     chosen = [
         row for row in rows() if not options.rows or any(part in row.name for part in options.rows)

@@ -95,3 +95,39 @@ def write(path: Path, host: dict[str, Any], outcomes: Sequence[Outcome]) -> None
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """1 if a row was refused or failed; a ratio that is missed is a result, not a failure."""
     return int(any(outcome.refused or outcome.error is not None for outcome in outcomes))
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of a file as a table for a document; one that was not measured says why."""
+    lines = [
+        "| what | against | wanted | ratio [interval] | ours, theirs |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        head = f"| {row['name']} | {row['against']} | {wish(row)} |"
+        found = row["ratio"]
+        if found is None:
+            lines.append(f"{head} {row['verdict']} | |")
+            continue
+        ratio = f"{found['median']:.2g} [{found['low']:.2g}, {found['high']:.2g}]"
+        if found["coverage"] < 0.95:
+            ratio += f" ({found['pairs']} pairs)"
+        if row["verdict"] == "reached":
+            ratio = f"**{ratio}**"
+        lines.append(f"{head} {ratio} | {amount(found, 'ours')}, {amount(found, 'theirs')} |")
+    return "\n".join(lines)
+
+
+def wish(row: dict[str, Any]) -> str:
+    """What was wanted of a row of the file."""
+    if row["at_least"] is not None:
+        return f"at least {row['at_least']:g}"
+    return f"at most {row['at_most']:g}" if row["at_most"] is not None else ""
+
+
+def amount(found: dict[str, Any], side: str) -> str:
+    """A median reading with its unit."""
+    value = found[side]
+    if found["unit"] == "bytes":
+        return f"{value / 1e6:.0f} MB"
+    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"

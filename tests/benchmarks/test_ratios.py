@@ -179,6 +179,17 @@ def test_the_file_keeps_rows_that_did_not_run(tmp_path):
     assert refused["agreement"]["worst"] == "gradient in x"
 
 
+def test_a_document_gets_a_table(tmp_path, capsys):
+    path = tmp_path / "ratios.json"
+    other = Fixed(WrongSlope.apply)
+    other.name = "another"
+    write(path, {}, [run(Fixed(lambda x: x * x)), run(other)])
+    assert command.main(["--results", str(path), "--markdown"]) == 0
+    told = capsys.readouterr().out
+    assert "| at least 8 | **8 [7, 9] (3 pairs)** | 1 s, 8 s |" in told
+    assert "| another | a product | at least 8 | refused | |" in told
+
+
 def test_names_of_rows_are_their_own_and_every_row_says_what_it_is_against():
     found = list(rows())
     assert len({row.name for row in found}) == len(found)
