@@ -69,7 +69,7 @@ class Scheduler:
         self._promote(timing, over)
         if not self.book.queued() and not over:
             self.proposing.next(self.budget.genomes)
-            # The last proposal, or nobody has one: who may climb now is queued before it is trained,
+            # The last proposal, or nobody has one: who may climb is queued before it is trained,
             # as it would be if this process were killed meanwhile.
             if self._proposals_over(timing):
                 self._promote(timing, over=True)
