@@ -12,10 +12,12 @@ from palmette.ops._base import Place
 from palmette.ops._lin_module import LinearRecurrence
 from palmette.ops.forms import adopt
 from palmette.ops.forms.linear_recurrence import NativeLinearRecurrence
-from palmette.ops.kernels.native.library import unavailable
+from palmette.ops.kernels.native import convolution, lin_pass
+from palmette.ops.kernels.native.library import Build, library, unavailable
 from palmette.ops.lin import Lin
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=f"no native kernels: {unavailable()}")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
@@ -116,6 +118,16 @@ def test_combined_knobs_are_the_same_in_torch(number):
 @pytest.mark.parametrize("name", ["deltanet", "mamba2", "kda"])
 def test_many_sequences_are_worked_on_in_groups(name):
     assert_alike(ROWS[name], 33, 100, batch=12)
+
+
+@pytest.mark.parametrize("instructions", ["avx2", "portable"])
+def test_other_instructions_compute_the_same(instructions, monkeypatch):
+    if instructions == "avx2" and "avx" not in str(Build("probe").flags()):
+        pytest.skip("this processor has no AVX2")
+    for part in (lin_pass, convolution):
+        monkeypatch.setattr(part, "library", lambda name: library(name, instructions=instructions))
+    for lin in [*ROWS.values(), *COMBINED[:5]]:
+        assert_alike(lin, 33, 20, batch=1)
 
 
 def test_extreme_inputs_stay_finite():

@@ -70,10 +70,16 @@ static void read_all_weights(const convolution_t *c, int64_t model, float *w) {
     if (c->bias) memcpy(w + c->taps * padded, c->bias + model * n, 4 * n);
 }
 
-// Rows that are far apart are asked for before they are needed, each whole.
+// Rows that are far apart are asked for before they are needed, with what is between them if that is
+// little: it is the gates, which are needed next.
 static void ask(const float *row, int64_t stride, int64_t rows, int64_t n) {
+    if (stride < 2 * n) n = stride;
     for (int64_t t = 0; t < rows; t++)
         for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + t * stride + i);
+}
+static void ask_to_write(const float *row, int64_t stride, int64_t rows, int64_t n) {
+    for (int64_t t = 0; t < rows; t++)
+        for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + t * stride + i, 1);
 }
 
 // As forward_block: vector by vector of channels through ROWS tokens at once.
@@ -183,6 +189,7 @@ static void backward_near(const convolution_t *c, int64_t unit, float *w, float 
     for (int64_t from = start; from < past; from += ROWS) {
         int64_t to = smaller(from + ROWS, past);
         ask(x + to * c->x_row, c->x_row, smaller(ROWS, c->length - to), n);
+        ask_to_write(dx + to * c->dx_row, c->dx_row, smaller(ROWS, end - to), n);
         for (int64_t i = 0; i < n; i += LANES) {
             vec weight[TAPS], seen[TAPS], sums[TAPS + 1], slopes[TAPS];
             vec bias = load(w + TAPS * padded + i);

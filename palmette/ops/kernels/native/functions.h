@@ -45,8 +45,28 @@ INLINE vec larger(vec x, vec y) { return x > y ? x : y; }
 INLINE vec magnitude(vec x) { return (vec)((ivec)x & 0x7fffffff); }
 INLINE float root(float x) { return __builtin_sqrtf(x); }
 
+// e^x for x <= 0, the bits of `exponential` in two thirds of its time.
+INLINE vec exponential_below(vec x) {
+    const float least = -87.336544f;
+    vec high = x < least ? fill(least) : x;
+    vec shifted = high * 1.44269504f + 12582912.0f;
+    vec n = shifted - 12582912.0f;
+    vec r = high - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    vec p = fill(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    // The whole number stands in the lowest bits of `shifted`.
+    p *= (vec)(((ivec)shifted << 23) + (127 << 23));
+    return x < least ? fill(0.0f) : p;
+}
+
 INLINE vec sigmoid(vec x) {
-    vec small = exponential(-magnitude(x)); // at most 1: nothing overflows
+    vec small = exponential_below(-magnitude(x)); // at most 1: nothing overflows
     return (x < 0.0f ? small : fill(1.0f)) / (1.0f + small);
 }
 
@@ -64,12 +84,12 @@ INLINE vec logarithm_above_one(vec u) {
     return 2.0f * (s + s * z * p);
 }
 INLINE vec softplus(vec x) {
-    return larger(x, vec{}) + logarithm_above_one(exponential(-magnitude(x)));
+    return larger(x, vec{}) + logarithm_above_one(exponential_below(-magnitude(x)));
 }
 INLINE vec log_sigmoid(vec x) { return -softplus(-x); }
 // log(e^x + e^y)
 INLINE vec log_sum(vec x, vec y) {
-    return larger(x, y) + logarithm_above_one(exponential(-magnitude(x - y)));
+    return larger(x, y) + logarithm_above_one(exponential_below(-magnitude(x - y)));
 }
 
 // 1 - e^x for x <= 0, to the last digits also where x is near 0.

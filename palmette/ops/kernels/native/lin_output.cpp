@@ -6,6 +6,7 @@
 #include "functions.h"
 
 #define BLOCK 64
+#define AHEAD 6
 #define EPSILON 1e-5f
 
 enum { NO_NORM, NORM_OF_HEADS, NORM_AFTER };
@@ -29,6 +30,7 @@ struct output_t {
 struct token_t {
     int64_t padded;
     float *divided, *summed, *echoed, *gated, *slope; // stages, [head, padded]
+    float *sigmoids;                                  // of the gates, [head, value]
     float *floor, *norm;                              // [head]: the denominator, 1 / root
     float norm_after;
     float *dskip, *dscale;
@@ -45,13 +47,15 @@ INLINE int64_t partial_size(const output_t *c) {
 INLINE const float *last_value(const output_t *c, int64_t n, int64_t h) {
     return c->v + n * c->v_row + (c->steps - 1) * inner(c) + h * c->value;
 }
-INLINE vec gate_of(const output_t *c, vec z) { return c->gate_kind == SILU ? z * sigmoid(z) : sigmoid(z); }
 
-static void prepare(const output_t *c, int64_t n, int64_t model, token_t *w) {
+// The stages up to what is `gated`, which the way back wants only where a norm follows.
+static void prepare(const output_t *c, int64_t n, int64_t model, bool gated_too, token_t *w) {
     int64_t value = c->value;
     const float *scale = c->scale ? c->scale + model * scale_size(c) : 0;
     const float *gates = c->gates + n * c->gate_row;
     vec power_after{};
+    for (int64_t i = 0; i < inner(c) && c->gate_kind; i += LANES)
+        store(w->sigmoids + i, sigmoid(load_row(gates, i, inner(c))));
     for (int64_t h = 0; h < c->heads; h++) {
         const float *o = c->o + n * c->o_row + h * wide(c), *v = last_value(c, n, h);
         float skip = c->skip ? c->skip[model * c->heads + h] : 0.0f;
@@ -72,18 +76,21 @@ static void prepare(const output_t *c, int64_t n, int64_t model, token_t *w) {
             store(summed + i, x);
             power += x * x;
         }
-        w->norm[h] = 1.0f / root(sum(power) / value + EPSILON);
+        if (c->norm == NORM_OF_HEADS) w->norm[h] = 1.0f / root(sum(power) / value + EPSILON);
         for (int64_t i = 0; i < value; i += LANES) {
             vec x = load(summed + i);
             if (c->norm == NORM_OF_HEADS) x *= w->norm[h] * load_row(scale, i, value);
             if (c->echo) x += echo * load_row(v, i, value);
             store(echoed + i, x);
-            if (c->gate_kind) x *= gate_of(c, load_row(gates + h * value, i, value));
+            if (!gated_too) continue;
+            if (c->gate_kind) x *= load(w->sigmoids + h * value + i);
+            if (c->gate_kind == SILU) x *= load_row(gates + h * value, i, value);
+            x = inside(x, i, value);
             store(gated + i, x);
             power_after += x * x;
         }
     }
-    w->norm_after = 1.0f / root(sum(power_after) / inner(c) + EPSILON);
+    if (c->norm == NORM_AFTER) w->norm_after = 1.0f / root(sum(power_after) / inner(c) + EPSILON);
 }
 
 static void emit(const output_t *c, int64_t n, int64_t model, const token_t *w) {
@@ -104,8 +111,9 @@ static void retract_norm_after(const output_t *c, int64_t n, int64_t model, toke
     vec along{};
     for (int64_t h = 0; h < c->heads; h++)
         for (int64_t i = 0; i < value; i += LANES) {
-            vec slope = load_row(dy + h * value, i, value), x = load(w->gated + h * w->padded + i);
+            vec slope = load_row(dy + h * value, i, value);
             if (c->norm == NORM_AFTER) {
+                vec x = load(w->gated + h * w->padded + i);
                 add_row(w->dscale + h * value, i, value, slope * x * w->norm_after);
                 slope *= load_row(scale + h * value, i, value);
                 along += slope * x;
@@ -135,7 +143,7 @@ static void retract(const output_t *c, int64_t n, int64_t model, token_t *w) {
         for (int64_t i = 0; i < value; i += LANES) {
             vec slope = load(slopes + i);
             if (c->gate_kind) {
-                vec z = load_row(gates, i, value), s = sigmoid(z);
+                vec z = load_row(gates, i, value), s = load(w->sigmoids + h * value + i);
                 vec steep = c->gate_kind == SILU ? s * (1.0f + z * (1.0f - s)) : s * (1.0f - s);
                 store_row(c->dgates + n * c->dgate_row + h * value, i, value,
                           slope * load(w->echoed + h * w->padded + i) * steep);
@@ -177,14 +185,23 @@ static void retract(const output_t *c, int64_t n, int64_t model, token_t *w) {
     }
 }
 
+// The gates lie far apart in longer rows: those of a token are asked for AHEAD tokens before it.
+INLINE void ask(const output_t *c, int64_t n, bool back) {
+    for (int64_t i = 0; i < inner(c) && c->gate_kind; i += 16) {
+        __builtin_prefetch(c->gates + n * c->gate_row + i);
+        if (back) __builtin_prefetch(c->dgates + n * c->dgate_row + i, 1);
+    }
+}
+
 static void part(int64_t first, int64_t last, const output_t *c, bool back) {
     token_t w = {};
     w.padded = PADDED(c->value);
     int64_t size = c->heads * w.padded;
-    float *memory = (float *)calloc(5 * size + 2 * c->heads, 4);
+    float *memory = (float *)calloc(6 * size + 2 * c->heads + 2 * LANES, 4);
     w.divided = memory, w.summed = memory + size, w.echoed = memory + 2 * size;
     w.gated = memory + 3 * size, w.slope = memory + 4 * size;
-    w.floor = memory + 5 * size, w.norm = w.floor + c->heads;
+    w.sigmoids = memory + 5 * size; // read and written past its end by less than a vector
+    w.floor = memory + 6 * size + 2 * LANES, w.norm = w.floor + c->heads;
     for (int64_t unit = first; unit < last; unit++) {
         int64_t model = unit / c->blocks, start = unit % c->blocks * BLOCK;
         int64_t end = smaller(start + BLOCK, c->tokens);
@@ -194,7 +211,8 @@ static void part(int64_t first, int64_t last, const output_t *c, bool back) {
             memset(w.dscale, 0, 4 * partial_size(c));
         }
         for (int64_t n = model * c->tokens + start; n < model * c->tokens + end; n++) {
-            prepare(c, n, model, &w);
+            if (n + AHEAD < model * c->tokens + end) ask(c, n + AHEAD, back);
+            prepare(c, n, model, !back || c->norm == NORM_AFTER, &w);
             if (back) retract(c, n, model, &w);
             else emit(c, n, model, &w);
         }

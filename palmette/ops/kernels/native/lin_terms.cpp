@@ -226,10 +226,10 @@ static void retract(const terms_t *c, int64_t n, int64_t model, work_space_t *w)
     float *dstreams = dinput(c, STREAMS, n);
     memset(w->dbeta, 0, 4 * 4 * w->heads_padded); // and dstrength, dstep, ddecay
     memset(w->dkeys, 0, 4 * keys * padded);
-    memset(w->dunit, 0, 4 * keys * padded);
     memset(w->dqueries, 0, 4 * c->key_heads * padded);
-    memset(w->ddecays, 0, 4 * c->steps * c->heads * padded);
-    memset(w->dsteps, 0, 4 * c->heads * padded);
+    if (c->erase == FREE || c->erase == REMOVAL) memset(w->dunit, 0, 4 * keys * padded);
+    if (by_channel(c) || tied(c)) memset(w->ddecays, 0, 4 * c->steps * c->heads * padded);
+    if (by_channel(c)) memset(w->dsteps, 0, 4 * c->heads * padded);
     for (int64_t j = 0; j < c->steps; j++)
         for (int64_t h = 0; h < c->heads; h++) {
             retract_factor(c, j, h, retract_value(c, n, model, j, h, w), w);

@@ -78,7 +78,8 @@ static void turn(const terms_t *c, int64_t position, float way, float *x) {
     }
 }
 
-// A query or a key on its way, each stage [padded] with zeros after the head's size.
+// A query or a key on its way, each stage [padded] with zeros after the head's size. A stage that
+// changes nothing is the one before it.
 struct way_t {
     float *input, *mapped, *turned, *output;
     float norm, inverse; // of the feature map's norm, and of the last one
@@ -86,6 +87,7 @@ struct way_t {
 
 static void map_features(const terms_t *c, way_t *x, int64_t map, const float *scales) {
     int64_t n = c->key, padded = PADDED(n);
+    if (map == IDENTITY) return;
     if (map == RMS) {
         x->norm = 1.0f / root(dot(x->input, x->input, padded) + 1e-6f);
         for (int64_t i = 0; i < padded; i += LANES)
@@ -113,6 +115,7 @@ static void map_features(const terms_t *c, way_t *x, int64_t map, const float *s
 static void map_features_back(const terms_t *c, const way_t *x, int64_t map, const float *scales,
                               float *dscales, float *slope) {
     int64_t n = c->key, padded = PADDED(n);
+    if (map == IDENTITY) return;
     if (map == RMS) {
         for (int64_t i = 0; i < padded; i += LANES) {
             vec s = load(slope + i);
@@ -139,8 +142,10 @@ static void go(const terms_t *c, way_t *x, int64_t map, const float *scales, int
                bool unit, float scale) {
     int64_t padded = PADDED(c->key);
     map_features(c, x, map, scales);
-    memcpy(x->turned, x->mapped, 4 * padded);
-    if (c->rotary) turn(c, position, 1.0f, x->turned);
+    if (c->rotary) {
+        memcpy(x->turned, x->mapped, 4 * padded);
+        turn(c, position, 1.0f, x->turned);
+    }
     if (unit)
         x->inverse = to_unit_length(x->turned, x->output, padded, scale);
     else

@@ -74,8 +74,11 @@ static work_space_t *allocate(const terms_t *c) {
     w->dqueries = take(&m, c->key_heads * padded);
     for (int64_t i = 0; i < keys + c->key_heads; i++) {
         way_t *x = w->queries + i;
-        x->input = take(&m, padded), x->mapped = take(&m, padded);
-        x->turned = take(&m, padded), x->output = take(&m, padded);
+        int64_t map = i < c->key_heads ? c->feature : map_of_keys(c);
+        x->input = take(&m, padded);
+        x->mapped = map == IDENTITY ? x->input : take(&m, padded);
+        x->turned = c->rotary ? take(&m, padded) : x->mapped;
+        x->output = take(&m, padded);
     }
     w->inverse = take(&m, keys);
     return w;
