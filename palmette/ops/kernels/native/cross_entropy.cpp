@@ -21,6 +21,7 @@ struct loss_t {
     const float *slope;     // [s]
     float *by_logits;       // [s b t v]
     int64_t s, b, t, v, row, threads;
+    int64_t *wrong; // set to 1 by a target that is no place of a row
 };
 
 INLINE float largest(vec x) {
@@ -53,7 +54,8 @@ static void forward(int64_t first, int64_t last, const void *data) {
     for (int64_t sequence = first; sequence < last; sequence++) {
         double nats = 0;
         for (int64_t i = sequence * a.t; i < (sequence + 1) * a.t; i++) {
-            if (a.targets[i] < 0) {
+            if (a.targets[i] < 0 || a.targets[i] >= a.v) {
+                if (a.targets[i] >= a.v) *a.wrong = 1;
                 a.kept[2 * i] = a.kept[2 * i + 1] = 0;
                 continue;
             }

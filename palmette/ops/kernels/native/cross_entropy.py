@@ -7,6 +7,7 @@ beside them; the derivative is written once. With s models at once all tensors b
 there are s losses. fp32 on a CPU.
 """
 
+import ctypes
 from typing import Any
 
 import torch
@@ -35,12 +36,13 @@ def forward_operator(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss [..], the nats of each sequence [.. b], and what is kept of each row [.. b t 2]."""
     check(logits, targets, weights)
-    if targets.numel() and int(targets.max()) >= logits.shape[-1]:
+    loss, nats, kept = _outputs(logits)
+    wrong = ctypes.c_int64(0)
+    _run("cross_entropy_forward", logits, targets, weights, kept, (nats, loss), wrong)
+    if wrong.value:
         raise ValueError(
             f"target {int(targets.max())} is no place of a row of {logits.shape[-1]} logits"
         )
-    loss, nats, kept = _outputs(logits)
-    _run("cross_entropy_forward", logits, targets, weights, kept, nats, loss, None, None)
     return loss, nats, kept
 
 
@@ -66,7 +68,8 @@ def backward_operator(
     """The slope by the logits."""
     by_logits = logits.new_empty(logits.shape)
     slope = slope.contiguous()
-    _run("cross_entropy_backward", logits, targets, weights, kept, None, None, slope, by_logits)
+    tensors = (None, None, slope, by_logits)
+    _run("cross_entropy_backward", logits, targets, weights, kept, tensors)
     return by_logits
 
 
@@ -137,11 +140,11 @@ def _run(
     targets: Tensor,
     weights: Tensor,
     kept: Tensor,
-    nats: Tensor | None,
-    loss: Tensor | None,
-    slope: Tensor | None,
-    by_logits: Tensor | None,
+    others: tuple[Tensor | None, ...],
+    wrong: ctypes.c_int64 | None = None,
 ) -> None:
+    """`others` are the nats, the loss, its slope, and the slope by the logits, as far as needed."""
+    nats, loss, slope, by_logits = (*others, None, None)[:4]
     logits = rows(logits)
     *models, batch, length, size = logits.shape
     targets = targets.expand(logits.shape[:-1]).contiguous()
@@ -150,5 +153,5 @@ def _run(
         getattr(library("cross_entropy"), way),
         *map(address, (logits, targets, weights, kept, nats, loss, slope, by_logits)),
         *(models[0] if models else 1, batch, length, size, row_stride(logits)),
-        torch.get_num_threads(),
+        *(torch.get_num_threads(), 0 if wrong is None else ctypes.addressof(wrong)),
     )
