@@ -30,7 +30,6 @@ LIBRARIES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 """All libraries of this file, source and macros: the second is for decays of channels."""
 
 NO_DECAY, HEAD_DECAY, CHANNEL_DECAY = range(3)
-MOST_CHUNKS = 4  # between two states that are kept
 MOST_STATES = 16384  # numbers of all heads together that the cache holds
 
 NONE = (None,) * 9
@@ -354,10 +353,11 @@ def _kind(log_decay: Tensor | None) -> int:
     return HEAD_DECAY if log_decay.shape[-1] == 1 else CHANNEL_DECAY
 
 
-def _segment(log_decay: Tensor | None, key_size: Size) -> tuple[int, Size]:
+def _segment(log_decay: Tensor | None, key_size: Size) -> tuple[int, int]:
     """Tokens of a chunk, and chunks between two states that are kept."""
-    chunk = 8 if _kind(log_decay) == CHANNEL_DECAY else 16
-    return chunk, max(1, min(MOST_CHUNKS, key_size // chunk))
+    if _kind(log_decay) == CHANNEL_DECAY:
+        return 8, 4
+    return 16, 2 if key_size < 64 else 4
 
 
 def _outputs(k: Tensor, v: Tensor, log_decay: Tensor | None, keep: bool) -> tuple[Tensor, Tensor]:
@@ -439,7 +439,7 @@ def _run(
         # all heads of a sequence together where they share a gradient, or where their states fit
         # into the cache and there are sequences enough; else one at a time
         heads if shared or small else 1,
-        int(_segment(log_decay, key_size)[1]),
+        _segment(log_decay, key_size)[1],
         threads,
         struct.unpack("q", struct.pack("d", scale))[0],
         *tensors,

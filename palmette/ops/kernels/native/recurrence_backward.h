@@ -222,11 +222,9 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
     float *g = room.g, *d_written = room.d_values;
     read_rows(call.d_o.of(b, h, t), call.d_o.t, chunk.count, s.v, g, s.vr, C);
 
-    product(s.columns, s.vv, C, factor_t{chunk.pairs, 1, s.pair_row}, g, s.vr, room.d_values, 0,
-            s.vr);
-    if (!last)
-        product(s.columns, s.vv, s.k, factor_t{chunk.columns_end, s.kr, 1}, room.d_state, s.vr,
-                room.d_values, room.d_values, s.vr);
+    const term_t of_state{s.k, {chunk.columns_end, s.kr, 1}, room.d_state, s.vr};
+    product(s.columns, s.vv, term_t{C, {chunk.pairs, 1, s.pair_row}, g, s.vr},
+            last ? 0 : &of_state, room.d_values, 0, s.vr);
     foresee<C, 0>(call, s, b, h, next);
     if (s.erase)
         solve_turned<C>(erasing, s.pair_row, room.d_values, g + C * s.vr, s.vr, s.vv);

@@ -25,13 +25,14 @@ static void forward_chunk(
     foresee<C, 0>(call, s, b, h, t + C);
     prepare<C>(call, s, chunk, room.turned);
     foresee<C, 1>(call, s, b, h, t + C);
-    if (!first)
-        product(s.rows, s.vv, s.k, factor_t{chunk.rows_start, s.kr, 1}, chunk.state, s.vr,
-                room.read, 0, s.vr);
+    if (!first && s.erase)
+        product(C, s.vv, s.k, factor_t{chunk.rows_start + C * s.kr, s.kr, 1}, chunk.state, s.vr,
+                room.read + C * s.vr, 0, s.vr);
     foresee<C, 2>(call, s, b, h, t + C);
     write_values<C>(s, chunk, first ? 0 : room.read);
-    product(C, s.vv, s.columns, factor_t{chunk.pairs, s.pair_row, 1}, chunk.values, s.vr, room.read,
-            first ? 0 : room.read, s.vr);
+    const term_t of_state{s.k, {chunk.rows_start, s.kr, 1}, chunk.state, s.vr};
+    product(C, s.vv, term_t{s.columns, {chunk.pairs, s.pair_row, 1}, chunk.values, s.vr},
+            first ? 0 : &of_state, room.read, 0, s.vr);
     for (int64_t i = 0; s.exclusive && i < C; i++)
         for (int64_t j = i * s.vr; j < i * s.vr + s.vp; j += LANES)
             store(room.read + j, load(room.read + j) + load(chunk.present + j) * chunk.own[i]);

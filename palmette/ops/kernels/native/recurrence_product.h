@@ -10,44 +10,56 @@
 #endif
 #define UNROLL _Pragma("GCC unroll 16")
 
-// to [M x N vectors] = keep * from + a b. `from` may be absent, and `keep` (a factor for each row).
+// A product a b: `depth` columns of a and rows of b, which are whole vectors.
+struct term_t {
+    int64_t depth;
+    factor_t a;
+    const float *b;
+    int64_t row;
+};
+
+template <int M, int N> INLINE void add_term(const term_t &term, int64_t m, int64_t n, vec (&sums)[M][N]) {
+    const float *left = term.a.at + m * term.a.row, *b = term.b + n;
+    const int64_t row = term.a.row;
+    for (int64_t k = 0; k < term.depth; k++) {
+        vec right[N];
+        UNROLL for (int i = 0; i < N; i++) right[i] = load(b + i * LANES);
+        UNROLL for (int j = 0; j < M; j++) {
+            vec x = fill(left[j * row]);
+            UNROLL for (int i = 0; i < N; i++) sums[j][i] += x * right[i];
+        }
+        left += term.a.column;
+        b += term.row;
+    }
+}
+
+// to [M x N vectors] = keep * from + one + two, at row m and column n. `from` may be absent, `keep`
+// (a factor for each row) and `two`.
 template <int M, int N>
 static __attribute__((noinline)) void product_block(
-    int64_t depth, factor_t a, const float *b, int64_t b_row, float *to, const float *from,
+    const term_t &one, const term_t *two, int64_t m, int64_t n, float *to, const float *from,
     int64_t row, const float *keep) {
     vec sums[M][N];
-    UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
-        sums[m][n] = from ? load(from + m * row + n * LANES) : vec{};
+    const int64_t at = m * row + n;
+    UNROLL for (int j = 0; j < M; j++) UNROLL for (int i = 0; i < N; i++)
+        sums[j][i] = from ? load(from + at + j * row + i * LANES) : vec{};
     if (from && keep)
-        UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
-            sums[m][n] *= keep[m];
-    const float *left = a.at;
-    for (int64_t k = 0; k < depth; k++) {
-        vec right[N];
-        UNROLL for (int n = 0; n < N; n++) right[n] = load(b + n * LANES);
-        UNROLL for (int m = 0; m < M; m++) {
-            vec x = fill(left[m * a.row]);
-            UNROLL for (int n = 0; n < N; n++) sums[m][n] += x * right[n];
-        }
-        left += a.column;
-        b += b_row;
-    }
-    UNROLL for (int m = 0; m < M; m++) UNROLL for (int n = 0; n < N; n++)
-        store(to + m * row + n * LANES, sums[m][n]);
+        UNROLL for (int j = 0; j < M; j++) UNROLL for (int i = 0; i < N; i++)
+            sums[j][i] *= keep[m + j];
+    add_term<M, N>(one, m, n, sums);
+    if (two) add_term<M, N>(*two, m, n, sums);
+    UNROLL for (int j = 0; j < M; j++) UNROLL for (int i = 0; i < N; i++)
+        store(to + at + j * row + i * LANES, sums[j][i]);
 }
 
 // The same for any number of vectors, and rows in multiples of BLOCK.
-static void product(
-    int64_t rows, int64_t vectors, int64_t depth, factor_t a, const float *b, int64_t b_row,
-    float *to, const float *from, int64_t row, const float *keep = 0) {
+static void product(int64_t rows, int64_t vectors, const term_t &one, const term_t *two, float *to,
+                    const float *from, int64_t row, const float *keep = 0) {
     for (int64_t n = 0; n < vectors;) {
         const int64_t left = vectors - n, at = n * LANES;
         int64_t m = 0;
 #define BLOCKS(M, N)                                                                               \
-    for (; m + M <= rows; m += M)                                                                  \
-        product_block<M, N>(depth, factor_t{a.at + m * a.row, a.row, a.column}, b + at, b_row,     \
-                            to + m * row + at, from ? from + m * row + at : 0, row,                \
-                            keep ? keep + m : 0);
+    for (; m + M <= rows; m += M) product_block<M, N>(one, two, m, at, to, from, row, keep);
         if (left == 1) {
             BLOCKS(2 * BLOCK, 1)
             BLOCKS(BLOCK, 1)
@@ -61,6 +73,11 @@ static void product(
         }
 #undef BLOCKS
     }
+}
+static void product(int64_t rows, int64_t vectors, int64_t depth, factor_t a, const float *b,
+                    int64_t b_row, float *to, const float *from, int64_t row,
+                    const float *keep = 0) {
+    product(rows, vectors, term_t{depth, a, b, b_row}, 0, to, from, row, keep);
 }
 
 // The first n < LANES floats and zeros after them, nothing beyond being touched. (load_part of
