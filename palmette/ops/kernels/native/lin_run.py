@@ -53,8 +53,9 @@ def run_forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y [.. b t inner], the outputs of the recurrence [b sub-step h v], and the states it keeps."""
     y = projected.new_empty(*projected.shape[:-1], layout(knobs).inner)
-    parts = []
-    for group in groups(_of_models(projected)):
+    all_groups, row = groups(_of_models(projected)), 0
+    whole: tuple[Tensor, Tensor] | None = None
+    for group in all_groups:
         now = Pass(_in(projected, group), _of(given, projected, group), knobs)
         now.mix()
         now.raise_gates()
@@ -63,10 +64,16 @@ def run_forward(
         o, states = recur(*now.of_recurrence(), keep)
         o = o.transpose(1, 2)
         now.output("forward", o, _in(y, group))
-        parts.append((o, states))
-    if len(parts) == 1:
-        return y, *parts[0]
-    return y, torch.cat([o for o, _ in parts]), torch.cat([states for _, states in parts])
+        if group is None:
+            return y, o, states
+        if whole is None:
+            sequences = y.numel() // (y.shape[-1] * y.shape[-2])
+            whole = o.new_empty(sequences, *o.shape[1:]), o.new_empty(sequences, *states.shape[1:])
+        for total, part in zip(whole, (o, states), strict=True):
+            total[row : row + now.sequences] = part
+        row += now.sequences
+    assert whole is not None, "there is at least one group"
+    return y, *whole
 
 
 def run_backward(
