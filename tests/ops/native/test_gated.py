@@ -100,6 +100,24 @@ def test_more_tokens_than_one_chunk_has(form, norm):
     assert_beside(native(NORMS[norm], form, True), equation(NORMS[norm], form, True), tensors)
 
 
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_kept_is_what_is_computed_again(form, norm, monkeypatch):
+    tensors = given(100, 33, 50, NORMS[norm], form)
+    kept = found(native(NORMS[norm], form, True), tensors)
+    monkeypatch.setattr(kernel, "KEPT", 0)
+    again = found(native(NORMS[norm], form, True), tensors)
+    assert all(torch.equal(x, y) for x, y in zip(kept, again, strict=True))
+
+
+def test_a_backward_pass_leaves_what_is_kept_alone():
+    tensors = [x if x is None else x.requires_grad_() for x in given(9, 7, 5, RMS_NORM, "swiglu")]
+    y = native(RMS_NORM, "swiglu")(*tensors).sum()
+    first = torch.autograd.grad(y, tensors[:4], retain_graph=True)
+    second = torch.autograd.grad(y, tensors[:4])
+    assert all(torch.equal(x, z) for x, z in zip(first, second, strict=True))
+
+
 @pytest.mark.parametrize("instructions", NARROWER)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_set_of_instructions(form, instructions, monkeypatch):
@@ -208,9 +226,9 @@ def test_torch_sees_an_operator():
     tensors = [
         x if x is None else x.requires_grad_() for x in given(9, 6, 5, LAYER_NORM, "first-glu")
     ]
-    opcheck(gated_forward, (*tensors, LAYER_NORM, EPSILON, ACTIVATIONS["sigmoid"], True))
+    opcheck(gated_forward, (*tensors, LAYER_NORM, EPSILON, ACTIVATIONS["sigmoid"], True, True))
     tensors = [x if x is None else x.requires_grad_() for x in given(9, 6, 5, NO_NORM, "mlp")]
-    opcheck(gated_forward, (*tensors, NO_NORM, EPSILON, ACTIVATIONS["gelu"], False))
+    opcheck(gated_forward, (*tensors, NO_NORM, EPSILON, ACTIVATIONS["gelu"], False, False))
 
 
 def test_what_does_not_belong_together_is_refused():

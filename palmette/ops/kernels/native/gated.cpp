@@ -2,8 +2,9 @@
 //
 //     y = down h + bias (+ x),   h = f(gate n + bias) * (up n)   or   h = f(gate n + bias)
 //
-// where n = x or a norm of x. A tile of tokens goes all the way through before the next one comes;
-// what lies between x and y is kept nowhere, and computed again backwards.
+// where n = x or a norm of x. A tile of tokens goes all the way through before the next one comes.
+// Of what lies between x and y, the hidden layer before its activation is kept if there is room for
+// it; the rest is computed again backwards.
 #include "activations.h"
 #include "rows.h"
 
@@ -23,6 +24,7 @@ struct gated_t {
     int64_t norm;
     double epsilon;
     int64_t activation, residual;
+    float *kept;     // what gate and up gave, [1 or 2, models, rows, padded hidden], or null
     float *y;        // [models, rows, width]
     const float *dy; // the same, rows dy_row apart
     int64_t dy_row;
@@ -38,27 +40,28 @@ struct job_t : gated_t {
     int64_t partial_size; // dgate and dup in rows of d, ddown in rows of h, sums of their changes
 };
 
-// h in place of the gate's rows, from them and those of up.
+// h from what gate and up gave.
 template <int KIND>
-OUTLINED void combine(int64_t size, float *gate, const float *up) {
+OUTLINED void combine(int64_t size, const float *gate, const float *up, float *h) {
     for (int64_t i = 0; i < size; i += LANES) {
         vec f = activation<KIND>(load(gate + i), 0);
-        store(gate + i, up ? f * load(up + i) : f);
+        store(h + i, up ? f * load(up + i) : f);
     }
 }
-// From gate, up and the change of h to the changes of gate and of up, and to h; all in place.
+// From what gate and up gave and the change of h, in place of which h comes, to the changes of both.
 template <int KIND>
-OUTLINED void separate(int64_t size, float *gate, float *up, float *change) {
+OUTLINED void separate(
+    int64_t size, const float *gate, const float *up, float *h, float *dgate, float *dup) {
     for (int64_t i = 0; i < size; i += LANES) {
-        vec slope, f = activation<KIND>(load(gate + i), &slope), dh = load(change + i);
+        vec slope, f = activation<KIND>(load(gate + i), &slope), dh = load(h + i);
         if (up) {
             vec u = load(up + i);
-            store(change + i, f * u);
-            store(gate + i, dh * u * slope);
-            store(up + i, dh * f);
+            store(h + i, f * u);
+            store(dgate + i, dh * u * slope);
+            store(dup + i, dh * f);
         } else {
-            store(change + i, f);
-            store(gate + i, dh * slope);
+            store(h + i, f);
+            store(dgate + i, dh * slope);
         }
     }
 }
@@ -111,6 +114,11 @@ OUTLINED void go_in(
     multiply(rows, g.h, g.width, n, n_row, in.up.at, up, g.h, in.up_starts);
 }
 
+// Where the rows from `at` on are kept of what gate gave, or up; else the room for a tile of them.
+static float *kept_at(const job_t &g, int64_t at, bool of_up, float *room) {
+    return g.kept ? g.kept + ((of_up ? g.models * g.rows : 0) + at) * g.h : room;
+}
+
 // A tile of x, normalised.
 OUTLINED void take_tile(const job_t &g, int64_t rows, const float *x, float *to, float *factors) {
     copy_rows(rows, g.width, x, g.x_row, to, g.d);
@@ -141,7 +149,7 @@ static void forward_few(int64_t first, int64_t last, const void *given) {
         if (g.down_bias) copy(output.at, g.down_bias + model * d, d);
         add_product(n, d, g.gate + model * size, input.at, gate.at);
         if (g.up) add_product(n, d, g.up + model * size, input.at, up.at);
-        OF_KIND(g.activation, combine, g.h, gate.at, g.up ? up.at : 0)
+        OF_KIND(g.activation, combine, g.h, gate.at, g.up ? up.at : 0, gate.at)
         for (int64_t i = n; i < g.h; i++) gate.at[i] = 0; // sigmoid(0) is not
         add_product(d, n, g.down + model * size, gate.at, output.at);
         if (g.residual) add_to(output.at, x, d);
@@ -174,8 +182,9 @@ static void forward(int64_t first, int64_t last, const void *given) {
                 take_tile(g, rows, x, inputs.at, factors);
                 n = inputs.at, n_row = g.d;
             }
-            go_in(g, in, rows, n, n_row, gate.at, up.at);
-            OF_KIND(g.activation, combine, rows * g.h, gate.at, g.up ? up.at : 0)
+            float *by_gate = kept_at(g, at, false, gate.at), *by_up = kept_at(g, at, true, up.at);
+            go_in(g, in, rows, n, n_row, by_gate, by_up);
+            OF_KIND(g.activation, combine, rows * g.h, by_gate, g.up ? by_up : 0, gate.at)
             for (int64_t r = 0; started && r < rows; r++) {
                 float *y = outputs.at + r * g.d;
                 if (g.residual)
@@ -230,7 +239,7 @@ static void backward(int64_t first, int64_t last, const void *given) {
             model = item / g.chunks.count;
             const int64_t at = model * hidden * g.width;
             const float *scale = g.norm ? g.scale + model * g.width : 0;
-            in.take(g, model);
+            if (!g.kept) in.take(g, model);
             pack(hidden, g.width, g.gate + at, g.width, scale, gate_back.at);
             if (g.up) pack(hidden, g.width, g.up + at, g.width, scale, up_back.at);
             pack(g.width, hidden, g.down + at, hidden, 0, down_back.at);
@@ -245,9 +254,12 @@ static void backward(int64_t first, int64_t last, const void *given) {
             const int64_t rows = least(TILE, to - i), at = model * g.rows + i;
             const float *dy = g.dy + at * g.dy_row;
             take_tile(g, rows, g.x + at * g.x_row, inputs.at, factors);
-            go_in(g, in, rows, inputs.at, d, gate.at, up.at);
+            float *by_gate = kept_at(g, at, false, gate.at), *by_up = kept_at(g, at, true, up.at);
+            if (!g.kept) go_in(g, in, rows, inputs.at, d, by_gate, by_up);
             multiply(rows, h, g.width, dy, g.dy_row, down_back.at, inner.at, h, false);
-            OF_KIND(g.activation, separate, rows * h, gate.at, g.up ? up.at : 0, inner.at)
+            OF_KIND(
+                g.activation, separate, rows * h, by_gate, g.up ? by_up : 0, inner.at, gate.at,
+                up.at)
 
             add_outer(g.width, h, rows, dy, g.dy_row, inner.at, h, ddown, h);
             add_outer(hidden, d, rows, gate.at, h, inputs.at, d, dgate, d);
@@ -280,7 +292,7 @@ static job_t job_of(const gated_t *given) {
 extern "C" int gated_forward(const gated_t *given) {
     job_t g = job_of(given);
     double work = 3.0 * g.models * g.rows * g.width * g.hidden;
-    if (g.rows <= FEW)
+    if (g.rows <= FEW && !g.kept)
         parallel(g.models * g.rows, worthwhile(g.threads, work), forward_few, &g);
     else
         parallel(g.models * g.chunks.count, worthwhile(g.threads, work), forward, &g);
