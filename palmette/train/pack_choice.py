@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from palmette.train.loop import one_thread
 from palmette.train.optimizer import make_optimizer
 from palmette.train.pack import MOST_TOKENS
 from palmette.train.pack_program import Program, UnpackableError
-from palmette.train.segments import weighted_loss
+from palmette.train.segments import losses
 
 PAIRS = 12
 WARM = 2  # steps before; in the first a pack is recorded
@@ -78,12 +79,13 @@ def separate_step(shape: Shape, seed: int, kernel: str = "native", rate: float =
     model = build_at(shape.genome, place, seed, kernel).train()
     optimizer = make_optimizer(list(model.parameters()), kernel)
     inputs, targets, weights = shape.batch(seed)
+    rng = np.random.default_rng(seed)
 
     def step() -> None:
-        loss = weighted_loss(model(inputs), targets, weights)
-        loss.item()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step(rate)
+        for loss in losses(model, inputs, targets, weights, rng, kernel):
+            loss.item()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step(rate)
 
     return step
 
