@@ -51,6 +51,14 @@ PackOption = Annotated[
         "is measured to be faster.",
     ),
 ]
+CompileOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Send models through torch.compile; if not given, as the campaign began, or at the "
+        "rungs where it is measured to pay.",
+    ),
+]
 ParametersOption = Annotated[
     int,
     typer.Option("--params", min=1, max=10**12, help="The size: all trainable parameters."),

@@ -34,6 +34,7 @@ from palmette.cli._live import Live
 from palmette.cli._options import (
     ArgumentsOption,
     CampaignOption,
+    CompileOption,
     KernelOption,
     PackOption,
     StorageOption,
@@ -45,7 +46,9 @@ from palmette.errors import UserError
 from palmette.records import StoredTrial
 from palmette.report import write_report
 from palmette.search.budget import Budget
+from palmette.search.compiling import weigh
 from palmette.search.grow import grow as run
+from palmette.search.manner import Ask
 from palmette.search.misfits import misfits
 from palmette.search.packing import choose_for
 from palmette.search.served import Served
@@ -83,6 +86,7 @@ def grow(
     ] = None,
     kernel: KernelOption = None,
     pack: PackOption = None,
+    compile_blocks: CompileOption = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where report.html, best.py and best.pt go.")
     ] = Path("grown"),
@@ -137,6 +141,7 @@ def grow(
         corpus=corpus,
         kernel=kernel,
         packed=pack,
+        compiled=compile_blocks,
     )
     count = workers or len(processors())
     _check_output(output)
@@ -181,7 +186,7 @@ def grow_campaign(
     for sentence in misfits([(ground.root, ground.config.root_name)], ground.scale, ground.context):
         console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
-        stored = open_campaign(store, ground, choose=choose_for)
+        stored = open_campaign(store, ground, ask=Ask(choose_for, weigh))
         with stored.lease("grow") as lease:
             stored.requeue_running()
             studio = models.studio(stored) if models else None

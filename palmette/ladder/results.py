@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from palmette.ladder.scales import Rung, Scale
@@ -20,6 +20,7 @@ class Setting:
     seed: int
     numerics: int
     kernel: str = "torch"
+    kernels: Mapping[str, str] = field(default_factory=dict)  # of rungs that have another
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def trial_spec(
         suite_digest=setting.suite_digest,
         seed=seed,
         learning_rate=learning_rate,
-        kernel=setting.kernel,
+        kernel=setting.kernels.get(rung.name, setting.kernel),
         numerics=setting.numerics,
     )
 

@@ -19,7 +19,9 @@ from palmette.model import atlas, parse
 from palmette.model.stranger.node import admit, expression
 from palmette.records import BestRow, StatusRow, StoredTrial, TrialResult, TrialSpec
 from palmette.search.budget import Budget
+from palmette.search.compiling import weigh
 from palmette.search.grow import BEAT_SECONDS, grow
+from palmette.search.manner import Ask
 from palmette.search.packing import choose_for
 from palmette.search.scheduler import Scheduler
 from palmette.search.served import Served, Wanted, served_by
@@ -59,6 +61,7 @@ def create_campaign(
     corpus: str | Path | None = None,
     kernel: str | None = None,
     packed: bool | None = None,
+    compiled: bool | None = None,
     models: Sequence[str] = (),
     model_budget: str | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -74,7 +77,8 @@ def create_campaign(
 
     `kernel` is how models compute, 'native' or 'torch'; if None, as the campaign began, or native
     where this machine has a C++ compiler. `packed` says whether trials of one genome and rung are
-    trained at once; if None, as the campaign began, or what is measured to be faster.
+    trained at once, `compiled` whether torch.compile goes over their models; if None, as the
+    campaign began, or what is measured to be faster.
 
     Proposers that ask language models, such as `llm`, take `models`, names that the server at
     OPENAI_BASE_URL knows (the only one it has, if there is no name), a `model_budget` such as
@@ -104,6 +108,7 @@ def create_campaign(
         mix=mix,
         kernel=kernel,
         packed=packed,
+        compiled=compiled,
     )
     with ExitStack() as opened:
         served = None
@@ -115,7 +120,7 @@ def create_campaign(
             raise UserError(f"no proposer asks a language model: {', '.join(proposers)}")
         ground = prepare(plan)
         store = opened.enter_context(Store(storage))
-        campaign = open_campaign(store, ground, load_if_exists, choose_for)
+        campaign = open_campaign(store, ground, load_if_exists, Ask(choose_for, weigh))
         return Search(opened.pop_all(), campaign, ground, served)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,13 +20,13 @@ from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
 from palmette.model import atlas, parse
 from palmette.ops import language
-from palmette.ops.forms import KERNELS, PACKED
-from palmette.ops.kernels.native.library import unavailable
-from palmette.records import CampaignConfig, DesignerConfig, Event, Role
+from palmette.records import CampaignConfig, DesignerConfig, Role
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.candidates import describe
+from palmette.search.compiling import compiled_kernel
 from palmette.search.inventions import language_of
+from palmette.search.manner import OPEN, Ask, default_kernel, settled
 from palmette.search.novelty import Screen
 from palmette.search.packing import packed_kernel
 from palmette.search.proposers import proposers
@@ -35,12 +35,10 @@ from palmette.search.strangers import remember
 from palmette.search.thinking import Thinking
 from palmette.store import Campaign, Store
 from palmette.tasks import VOCABULARY, Corpus, load_corpus, suite
-from palmette.train.pack_choice import Choice
 from palmette.train.seeding import NUMERICS
 from palmette.train.sight import require_honest
 
-Chooses = Callable[[Genome, Scale, int, str], Choice]
-"""Says of a root, a scale, its longest length and a kernel whether packs pay."""
+NOBODY = Ask()
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class Plan:
     says how several proposers share the proposals, `designer` how language models among them work.
     `kernel` of None is what the campaign has, if it is there, or else native where this machine can
     build it and torch where not. `packed`, whether trials of one genome and rung are trained at
-    once, is what the campaign has if it is None, and measured when a campaign begins.
+    once, is what the campaign has if it is None, and measured when a campaign begins; so is
+    `compiled`, whether torch.compile goes over their models (at every rung, if True).
     """
 
     name: str = "main"
@@ -66,14 +65,14 @@ class Plan:
     designer: DesignerConfig | None = None
     kernel: str | None = None
     packed: bool | None = None
+    compiled: bool | None = None
 
 
 @dataclass(frozen=True)
 class Ground:
     """A plan made concrete: everything about it that does not depend on a store.
 
-    `any_kernel` says that a campaign that is there may go on with the kernel that it has, and
-    `any_packing` that it packs its trials or not as it began.
+    `left_open` names what the campaign settles by itself: fields of its configuration.
     """
 
     config: CampaignConfig
@@ -81,8 +80,7 @@ class Ground:
     corpus: Corpus | None
     root: Genome
     language: Language
-    any_kernel: bool = True
-    any_packing: bool = True
+    left_open: frozenset[str] = OPEN
 
     @property
     def setting(self) -> Setting:
@@ -98,6 +96,7 @@ class Ground:
             seed=config.seed,
             numerics=config.numerics,
             kernel=packed_kernel(config.kernel) if config.packed else config.kernel,
+            kernels=dict.fromkeys(config.compiled, compiled_kernel(config.kernel)),
         )
 
     @property
@@ -146,52 +145,29 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
             designer=plan.designer,
             kernel=plan.kernel or default_kernel(),
             packed=bool(plan.packed),
+            compiled=tuple(rung.name for rung in recipe.rungs) if plan.compiled else (),
         )
     except ValidationError as error:
         raise UserError(f"a campaign cannot be made: {faults_of(error)}") from error
-    free = {"any_kernel": plan.kernel is None, "any_packing": plan.packed is None}
-    return Ground(config, recipe, corpus, root, language(), **free)
-
-
-def default_kernel() -> str:
-    """'native' where this machine can build native kernels, 'torch' where not."""
-    return "torch" if unavailable() else "native"
+    left_open = frozenset(name for name in OPEN if getattr(plan, name) is None)
+    return Ground(config, recipe, corpus, root, language(), left_open)
 
 
 def created(
-    store: Store, ground: Ground, load_if_exists: bool = True, choose: Chooses | None = None
+    store: Store, ground: Ground, load_if_exists: bool = True, ask: Ask = NOBODY
 ) -> Campaign:
     """The campaign in a store, made if it is new, without its candidates.
 
-    `choose` says whether a new one packs its trials, where the plan leaves that open; without it
-    there are no packs.
-
-    Raises `UserError` if its kernel is none of this version's, or cannot be built here;
+    `ask` is for what the plan leaves open, see `manner.settled`. Raises `UserError` as that does,
     `StorageError` as `Store.create_campaign` does.
     """
-    config = ground.config
-    kept = store.campaign(config.name).config if config.name in store.campaigns() else None
-    if kept is not None and ground.any_kernel:
-        config = config.model_copy(update={"kernel": kept.kernel})
-    if config.kernel not in KERNELS:
-        raise UserError(f"there is no kernel {config.kernel!r}; there are: {', '.join(KERNELS)}")
-    if config.kernel != "torch" and (reason := unavailable()):
-        raise UserError(
-            f"the trials of campaign {config.name!r} compute with {config.kernel} kernels, and "
-            f"those are not to be had here: {reason}; or take another --campaign name with "
-            "--kernel torch, for numbers of different kernels are not compared"
-        )
-    choice = None
-    if ground.any_packing and kept is not None:
-        config = config.model_copy(update={"packed": kept.packed})
-    elif ground.any_packing and choose is not None:
-        choice = choose(ground.root, ground.scale, ground.context, config.kernel)
-        config = config.model_copy(update={"packed": choice.packed})
-    if config.packed and config.kernel not in PACKED.values():
-        raise UserError(f"trials with {config.kernel} kernels are not packed; take --kernel native")
+    name = ground.config.name
+    kept = store.campaign(name).config if name in store.campaigns() else None
+    subject = (ground.root, ground.scale, ground.context)
+    config, events = settled(ground.config, kept, ground.left_open, subject, ask)
     campaign = store.create_campaign(config, load_if_exists=load_if_exists)
-    if choice is not None:
-        campaign.add_event(Event(seconds=0.0, kind="packing chosen", detail=asdict(choice)))
+    for event in events:
+        campaign.add_event(event)
     return campaign
 
 
@@ -219,14 +195,14 @@ def designers_of(names: Sequence[str]) -> list[str]:
 
 
 def open_campaign(
-    store: Store, ground: Ground, load_if_exists: bool = True, choose: Chooses | None = None
+    store: Store, ground: Ground, load_if_exists: bool = True, ask: Ask = NOBODY
 ) -> Campaign:
     """The campaign in a store, made if it is new, with its root and baselines in place.
 
-    `choose` as in `created`. Raises `StorageError` if the name is taken by a campaign with another
+    `ask` as in `created`. Raises `StorageError` if the name is taken by a campaign with another
     configuration.
     """
-    campaign = created(store, ground, load_if_exists, choose)
+    campaign = created(store, ground, load_if_exists, ask)
     remember(campaign, [ground.root])
     present = {(c.genome, c.replica) for c in campaign.candidates()}
     screen = screen_for(ground)

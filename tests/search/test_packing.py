@@ -12,6 +12,7 @@ from palmette.ops.kernels.native.library import unavailable
 from palmette.search.book import ATTEMPTS
 from palmette.search.budget import Budget
 from palmette.search.grow import grow
+from palmette.search.manner import Ask
 from palmette.search.packing import choose_for
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.store import Store
@@ -164,9 +165,9 @@ def test_the_choice_is_made_once_and_kept(tmp_path):
 
     ground = prepare(Plan(suite="parity", kernel="native"))
     with Store(f"sqlite:///{tmp_path / 'p.db'}") as store:
-        campaign = open_campaign(store, ground, choose=choice(True))
+        campaign = open_campaign(store, ground, ask=Ask(choice(True)))
         assert campaign.config.packed
-        again = open_campaign(store, ground, choose=choice(False))
+        again = open_campaign(store, ground, ask=Ask(choice(False)))
         assert again.config.packed
         (event,) = [e for e in again.events() if e.kind == "packing chosen"]
         assert event.detail == {"packed": True, "gain": 1.5, "reason": "made up"}
@@ -182,7 +183,7 @@ def test_without_a_choice_and_with_torch_nothing_is_packed(tmp_path):
         plain = open_campaign(store, prepare(Plan("a", suite="parity", kernel="native")))
         assert not plain.config.packed
         torch = prepare(Plan("b", suite="parity", kernel="torch"))
-        assert not open_campaign(store, torch, choose=choose_for).config.packed
+        assert not open_campaign(store, torch, ask=Ask(choose_for)).config.packed
         wanted = prepare(Plan("c", suite="parity", kernel="torch", packed=True))
         with pytest.raises(UserError, match="torch kernels are not packed; take --kernel native"):
             open_campaign(store, wanted)
