@@ -22,7 +22,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format palmette tests benchmarks scripts
 	$(BIN)/ruff check --fix palmette tests benchmarks scripts
 
-# Every ratio, about half an hour; ROWS="step decode" measures the rows whose names have such a part.
+# Every ratio, about twenty minutes; ROWS="step decode" measures the rows whose names have such a part.
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.ratios $(if $(ROWS),--rows $(ROWS))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import pkgutil
 import traceback
@@ -121,13 +122,14 @@ class Outcome:
 
 def run(row: Row, pairs: int | None = None) -> Outcome:
     """Checks a row and, if both sides compute the same, measures it."""
+    working = copy.copy(row)  # what it makes ends with it
     try:
-        row.prepare()
-        found = row.check()
+        working.prepare()
+        found = working.check()
         if found.faults:
-            return Outcome(row, found, notes=row.notes())
-        measured = row.measure(pairs or row.pairs)
-        return Outcome(row, found, measured, notes=row.notes())
+            return Outcome(row, found, notes=working.notes())
+        measured = working.measure(pairs or row.pairs)
+        return Outcome(row, found, measured, notes=working.notes())
     except Exception:
         return Outcome(row, error=traceback.format_exc())
 

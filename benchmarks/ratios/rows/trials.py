@@ -104,5 +104,5 @@ class Trials(Row):
 
 def rows() -> Iterator[Row]:
     """Against a competent loop, and against a fresh process a trial."""
-    yield Trials("a forked loop, our torch kernels", Wanted(2), 3, in_loop, theirs=False)
+    yield Trials("a forked loop, our torch kernels", Wanted(2), 2, in_loop, theirs=False)
     yield Trials("a process each, transformers", Wanted(4), 2, in_processes, theirs=True)
