@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from palmette.ops.kernels.native import recurrence as native
+from palmette.ops.kernels.native import recurrence_run
 from palmette.ops.kernels.native.compiler import INSTRUCTIONS, instructions
 from palmette.ops.kernels.native.library import library, unavailable
 from palmette.ops.kernels.native.recurrence import (
@@ -225,7 +225,7 @@ def test_narrower_instructions(narrower: str, decay: str, monkeypatch: pytest.Mo
     def of_narrower(source: str, *macros: tuple[str, str]) -> object:
         return library(source, *macros, instructions=narrower)
 
-    monkeypatch.setattr(native, "library", of_narrower)
+    monkeypatch.setattr(recurrence_run, "library", of_narrower)
     torch.manual_seed(0)
     for erase, sizes in (("none", (12, 24)), ("itself", (16, 17)), ("rates", (3, 5))):
         assert_like_the_loop(random_terms(decay, erase, "exclusive", 63, sizes))

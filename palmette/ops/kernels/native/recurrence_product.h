@@ -9,6 +9,11 @@
 #define BLOCK 4
 #endif
 #define UNROLL _Pragma("GCC unroll 16")
+#ifdef __clang__
+#define APART __attribute__((noinline))
+#else
+#define APART __attribute__((noinline, noclone)) // copies for each call build longer, run no faster
+#endif
 
 // A product a b: `depth` columns of a and rows of b, which are whole vectors.
 struct term_t {
@@ -36,7 +41,7 @@ template <int M, int N> INLINE void add_term(const term_t &term, int64_t m, int6
 // to [M x N vectors] = keep * from + one + two, at row m and column n. `from` may be absent, `keep`
 // (a factor for each row) and `two`.
 template <int M, int N>
-static __attribute__((noinline)) void product_block(
+static APART void product_block(
     const term_t &one, const term_t *two, int64_t m, int64_t n, float *to, const float *from,
     int64_t row, const float *keep) {
     vec sums[M][N];
