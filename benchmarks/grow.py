@@ -23,7 +23,7 @@ from palmette.ladder.scales import scale as scale_named
 from palmette.records import StoredTrial
 from palmette.store import Store
 
-TRAINING = ("forward", "backward", "optimizer", "evaluation")
+TRAINING = ("forward", "backward", "step", "optimizer", "evaluation")  # a pack's step is both
 GIB = 1 << 30
 
 
@@ -94,7 +94,7 @@ def from_store(candidates, trials: list[StoredTrial], scale_name: str, workers: 
     began = min(t.started_seconds for t in done)
     span = max(t.ended_seconds for t in done) - began
     later = sorted(done, key=lambda t: t.started_seconds)[workers:]
-    held = sum(t.ended_seconds - t.started_seconds for t in done)
+    held = sum(map(seconds, done))
     cpu = sum(t.result.cpu_seconds for t in done)
     return {
         "candidates_with_a_score": reached,
@@ -115,15 +115,15 @@ def from_store(candidates, trials: list[StoredTrial], scale_name: str, workers: 
 
 
 def seconds(trial: StoredTrial) -> float:
-    """From submission to the report, as the scheduler saw it."""
-    return trial.ended_seconds - trial.started_seconds
+    """From submission to the report, as the scheduler saw it; of a pack its share."""
+    return (trial.ended_seconds - trial.started_seconds) / trial.result.members
 
 
 def overhead(trials: list[StoredTrial]) -> float | None:
     """The share of worker seconds outside forward, backward, optimizer and evaluation."""
     if not trials:
         return None
-    inside = sum(trial.result.phases[phase] for trial in trials for phase in TRAINING)
+    inside = sum(trial.result.phases.get(phase, 0.0) for trial in trials for phase in TRAINING)
     return 1 - inside / sum(map(seconds, trials))
 
 
