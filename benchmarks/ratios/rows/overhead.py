@@ -11,6 +11,7 @@ from benchmarks.ratios.measure import Pair, Reading, Side
 from benchmarks.ratios.row import Row, Wanted
 from benchmarks.ratios.trials import WORKERS, in_pool, spec
 from palmette.model import atlas
+from palmette.records import TrialSpec
 from palmette.tasks import load_corpus
 from palmette.train.executor import Finished
 from palmette.train.loop import run_trial
@@ -21,7 +22,10 @@ ELSEWHERE = ("process", "build", "data", "report")
 
 
 class Overhead(Row):
-    """Trials through the real pool, from their submission to the report of their end."""
+    """Trials through the real pool, from their submission to the report of their end.
+
+    They have one seed, as those of a rung do, so their sequences are drawn once.
+    """
 
     unit = "s"
     clock = "wall"
@@ -37,13 +41,14 @@ class Overhead(Row):
         text = str(atlas.load(atlas.root))
         tokens = spec(text, "native").tokens
         with Pool(WORKERS, load_corpus().directory) as pool:
-            # The first trials wait for the server, the second say how fast this machine is.
-            for first in (1000, 1000 + WORKERS):
-                seeds = range(first, first + WORKERS)
-                took = in_pool(pool, [spec(text, "native", n) for n in seeds])
+            # The first trials wait for the server and draw, the last say how fast this machine is.
+            for first in (1, 1 + WORKERS, 1 + 2 * WORKERS):
+                numbers = range(first, first + WORKERS)
+                took = in_pool(pool, [at_rate(spec(text, "native"), n) for n in numbers])
             wanted = round(tokens * self.seconds / median(one.seconds for one in took))
-            specs = [spec(text, "native", n, wanted) for n in range(pairs)]
-            self._ended = in_pool(pool, specs)
+            whole = spec(text, "native", tokens=wanted)
+            in_pool(pool, [whole])
+            self._ended = in_pool(pool, [at_rate(whole, n) for n in range(1, 1 + pairs)])
         return [self.pair(one) for one in self._ended]
 
     @staticmethod
@@ -82,6 +87,11 @@ class Overhead(Row):
             one.seconds - sum(one.result.phases.values()) for one in self._ended if one.result
         )
         return parts | {"in no phase, ms": round(1000 * rest, 2)}
+
+
+def at_rate(given: TrialSpec, number: int) -> TrialSpec:
+    """The trial at a learning rate that is a little higher, which makes it another trial."""
+    return given.model_copy(update={"learning_rate": given.learning_rate * (1 + 1e-4 * number)})
 
 
 def rows() -> Iterator[Row]:
