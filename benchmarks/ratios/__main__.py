@@ -19,7 +19,9 @@ RESULTS = Path("benchmarks/results/ratios.json")
 def main(given: list[str] | None = None) -> int:
     """Returns the exit code: 1 if a row was refused or failed."""
     parser = argparse.ArgumentParser("ratios", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", nargs="*", default=[], help="parts of the names of rows")
+    parser.add_argument(
+        "--rows", nargs="*", default=[], help="parts of what is measured or against what"
+    )
     parser.add_argument("--pairs", type=int, help="of every row, in place of its own number")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON file")
     parser.add_argument("--list", action="store_true", help="name the rows and measure nothing")
@@ -31,7 +33,9 @@ def main(given: list[str] | None = None) -> int:
         return 0
     torch.set_num_threads(1)
     chosen = [
-        row for row in rows() if not options.rows or any(part in row.name for part in options.rows)
+        row
+        for row in rows()
+        if not options.rows or any(part in f"{row.name}, {row.against}" for part in options.rows)
     ]
     if not chosen:
         known = "\n  ".join(row.name for row in rows())

@@ -84,10 +84,14 @@ def write(path: Path, host: dict[str, Any], outcomes: Sequence[Outcome]) -> None
     A row that is kept from another run keeps what that run said of the machine.
     """
     ran = [{**as_json(outcome), "host": host} for outcome in outcomes]
-    names = {row["name"] for row in ran}
+    names = {(row["name"], row["against"]) for row in ran}
     kept = []
     if path.exists():
-        kept = [row for row in json.loads(path.read_text("utf-8")) if row["name"] not in names]
+        kept = [
+            row
+            for row in json.loads(path.read_text("utf-8"))
+            if (row["name"], row["against"]) not in names
+        ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([*kept, *ran], indent=1, allow_nan=False) + "\n", "utf-8")
 

@@ -43,7 +43,7 @@ class Row(ABC):
     """A comparison. Setting up is cheap; `prepare` makes what the sides and the check share."""
 
     name: str
-    """Of what is measured, as `--rows` finds it (any part of it)."""
+    """What is measured; with `against` it is this row's alone."""
     against: str
     wanted: Wanted = Wanted()
     pairs: int = 15

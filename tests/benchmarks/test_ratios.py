@@ -192,7 +192,7 @@ def test_a_document_gets_a_table(tmp_path, capsys):
 
 def test_names_of_rows_are_their_own_and_every_row_says_what_it_is_against():
     found = list(rows())
-    assert len({row.name for row in found}) == len(found)
+    assert len({(row.name, row.against) for row in found}) == len(found)
     assert all(isinstance(row, Row) and row.against for row in found)
 
 

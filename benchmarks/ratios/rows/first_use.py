@@ -49,7 +49,7 @@ class FirstUse(Row):
     clock = "wall"  # compilers run in processes of their own, and beside one another
 
     def __init__(self, genome: str, pairs: int, against: str, wanted: Wanted) -> None:
-        self.name = f"first use of {genome}, {against}"
+        self.name = f"first use of a genome, {genome}"
         self.genome, self.pairs = genome, pairs
         self.against, self.wanted = against, wanted
         self.about = f"{S}; a fresh process, empty caches, from `import torch` on"
@@ -95,7 +95,7 @@ class Later(FirstUse):
 
     def __init__(self, genome: str, pairs: int, against: str, wanted: Wanted) -> None:
         super().__init__(genome, pairs, against, wanted)
-        self.name = f"later use of kernels, {genome}, {against}"
+        self.name = f"the same, kernels there before, {genome}"
         self.about = f"{S}; a fresh process, palmette's kernels built before, no other cache"
 
     def prepare(self) -> None:

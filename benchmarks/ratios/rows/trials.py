@@ -40,7 +40,7 @@ class Trials(Row):
         rival: Callable[[Sequence[TrialSpec]], float],
         theirs: bool,
     ) -> None:
-        self.name = f"trials of 40 genomes, {against}"
+        self.name = "trials of 40 genomes"
         self.against, self.wanted, self.pairs = against, wanted, pairs
         self.rival, self.with_their_operators = rival, theirs
         self.about = "the first pocket rung: 42,000 parameters, 57,344 tokens, 4 x 128 a step"
@@ -104,5 +104,5 @@ class Trials(Row):
 
 def rows() -> Iterator[Row]:
     """Against a competent loop, and against a fresh process a trial."""
-    yield Trials("a forked loop, our torch kernels", Wanted(2), 2, in_loop, theirs=False)
-    yield Trials("a process each, transformers", Wanted(4), 2, in_processes, theirs=True)
+    yield Trials("a forked loop with our torch kernels", Wanted(2), 2, in_loop, theirs=False)
+    yield Trials("a process each, transformers' operators", Wanted(4), 2, in_processes, theirs=True)
