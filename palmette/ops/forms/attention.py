@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from palmette.ops._form import Form
 from palmette.ops._positions import alibi_slopes, distance_bucket
+from palmette.ops._stream import State
 from palmette.ops.attn import SelfAttention
 from palmette.ops.forms._residual import added_product, norm_of
 from palmette.ops.kernels.native.attention import Shape, attention
+from palmette.ops.kernels.native.attention_step import attention_step
 from palmette.ops.kernels.native.linear import linear
 
 
@@ -44,6 +46,24 @@ class NativeSelfAttention(SelfAttention, Form):
         read = self._read(linear(x, *self._maps(), scale, shift, None, kind, epsilon))
         return added_product(read, self.out, x)
 
+    def step(self, x: Float[Tensor, "b d"], state: State) -> tuple[Float[Tensor, "b d"], State]:
+        """One token; in torch where a derivative is wanted."""
+        if torch.is_grad_enabled():
+            return super().step(x, state)
+        *kept, position = state
+        query_scale, key_scale = self._scales()
+        read, after = attention_step(
+            linear(x, *self._maps()),
+            (kept[0], kept[1], kept[2]),
+            position,
+            self._shape(),
+            by_distance=self._biases(kept[0].shape[2] + 1),
+            sink=self.sink,
+            query_scale=query_scale,
+            key_scale=key_scale,
+        )
+        return linear(read.flatten(-2), self.out.weight, self.out.bias), (*after, position + 1)
+
     def _maps(self) -> tuple[Tensor, Tensor | None]:
         """Weights and biases of all that is made of a token, in the operator's order."""
         maps = [self.query, self.key, self.value]
@@ -63,7 +83,7 @@ class NativeSelfAttention(SelfAttention, Form):
         out = attention(
             projected,
             self._shape(),
-            by_distance=self.by_distance(projected.shape[-2], projected),
+            by_distance=self._biases(projected.shape[-2]),
             sink=self.sink,
             query_scale=query_scale,
             key_scale=key_scale,
@@ -99,21 +119,27 @@ class NativeSelfAttention(SelfAttention, Form):
         return None, None
 
     def by_distance(self, length: int, like: Tensor) -> Float[Tensor, "h t"] | None:
-        """The same numbers as the torch form's, from tables that are made once a length."""
+        """The same numbers as the torch form's, from tables that are made once."""
+        biases = self._biases(length)
+        return None if biases is None else biases[:, :length]
+
+    def _biases(self, length: int) -> Float[Tensor, "h r"] | None:
+        """The biases of at least so many distances."""
+        reach = 1 << max(0, length - 1).bit_length()  # a power of two: few tables serve all lengths
         if self.positions == "alibi":
-            return falling(self.heads, length)
+            return falling(self.heads, reach)
         if self.positions == "relative":
-            return F.embedding(buckets(length, len(self.relative) - 1), self.relative).mT
+            return F.embedding(buckets(reach, len(self.relative) - 1), self.relative).mT
         return None
 
 
 @lru_cache(maxsize=64)
-def falling(heads: int, length: int) -> Float[Tensor, "h t"]:
+def falling(heads: int, reach: int) -> Float[Tensor, "h r"]:
     """ALiBi's biases."""
-    return -torch.tensor(alibi_slopes(heads))[:, None] * torch.arange(length)
+    return -torch.tensor(alibi_slopes(heads))[:, None] * torch.arange(reach)
 
 
 @lru_cache(maxsize=64)
-def buckets(length: int, last: int) -> Int[Tensor, " t"]:
+def buckets(reach: int, last: int) -> Int[Tensor, " r"]:
     """T5's bucket of each distance, the last for those that are further away."""
-    return torch.tensor([min(last, distance_bucket(distance)) for distance in range(length)])
+    return torch.tensor([min(last, distance_bucket(distance)) for distance in range(reach)])

@@ -81,6 +81,11 @@ def test_decoding_gives_what_the_whole_does(name):
             y, state = form.step(x[:, i], state)
             again, _ = form.step(x[:, i], before)
             assert torch.equal(y, again)
+            with torch.enable_grad():
+                in_torch, parts = form.step(x[:, i], before)
+            torch.testing.assert_close(y, in_torch, rtol=1e-4, atol=1e-5)
+            for own, other in zip(state[:2], parts[:2], strict=True):
+                torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(y, whole[:, i], rtol=1e-4, atol=1e-5)
 
 

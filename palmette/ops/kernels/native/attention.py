@@ -277,7 +277,8 @@ def _run(
     )
     s = models[0] if models else 1
     kernel = library("attention")
-    turns = turns_by_position(length, shape.head_size, kernel.lanes()) if shape.rope else None
+    reach = 1 << max(0, length - 1).bit_length()  # few tables serve all lengths
+    turns = turns_by_position(reach, shape.head_size, kernel.lanes()) if shape.rope else None
     call(
         getattr(kernel, way),
         *(address(projected), projected.stride(-3), projected.stride(-2)),
