@@ -126,13 +126,24 @@ class Pass:
     def terms(
         self,
         way: str,
-        first: int = 0,
         dstreams: Tensor | None = None,
         dprojected: Tensor | None = None,
         draised: Sequence[Tensor | None] = (None, None, None),
         gradients: Parameters | None = None,
     ) -> None:
-        """Calls lin_terms.cpp: forward from position `first` on, or backward."""
+        """Calls lin_terms.cpp, forward or backward."""
+        table = self.terms_table(0, dstreams, dprojected, draised, gradients)
+        call(getattr(library("lin_terms"), way), *table)
+
+    def terms_table(
+        self,
+        first: int = 0,
+        dstreams: Tensor | None = None,
+        dprojected: Tensor | None = None,
+        draised: Sequence[Tensor | None] = (None, None, None),
+        gradients: Parameters | None = None,
+    ) -> tuple[int, ...]:
+        """terms_t of lin_terms.h, from position `first` on."""
         f = self.layout
         cosine = sine = 0
         if f.rotary and f.key > 1:
@@ -149,8 +160,7 @@ class Pass:
             slopes += [(0, 0) if x is None else (x.data_ptr(), x.shape[-1]) for x in draised]
         vectors = [self.given[name] for name in VECTORS]
         found = [None] * len(VECTORS) if gradients is None else [gradients[n] for n in VECTORS]
-        call(
-            getattr(library("lin_terms"), way),
+        return (
             *(self.models, self.tokens, self.length, f.steps, f.heads, f.key_heads, f.key, f.value),
             *(self.threads, f.feature, f.decay, f.write, f.erase, int(bool(cosine)), f.normalised),
             *(self.q.shape[2], f.key_rows, f.b_rows),
@@ -207,7 +217,22 @@ class Pass:
         decho: Tensor | None = None,
         gradients: Parameters | None = None,
     ) -> None:
-        """Calls lin_output.cpp; o and its gradient [n sub-step h v] in one piece."""
+        """Calls lin_output.cpp, forward or backward."""
+        table = self.output_table(o, y, dy, d_o, dstreams, dprojected, decho, gradients)
+        call(getattr(library("lin_output"), way), *table)
+
+    def output_table(
+        self,
+        o: Tensor,
+        y: Tensor | None = None,
+        dy: Tensor | None = None,
+        d_o: Tensor | None = None,
+        dstreams: Tensor | None = None,
+        dprojected: Tensor | None = None,
+        decho: Tensor | None = None,
+        gradients: Parameters | None = None,
+    ) -> tuple[int, ...]:
+        """output_t of lin_output_forward.h; o and its gradient [n sub-step h v] in one piece."""
         f = self.layout
         wide = f.heads * (f.value + f.normalised)
         steps = o.numel() // (self.models * self.tokens * wide)
@@ -217,8 +242,7 @@ class Pass:
         dskip = dscale = 0
         if gradients is not None:
             dskip, dscale = address(gradients["skip"]), address(gradients["out_scale"])
-        call(
-            getattr(library("lin_output"), way),
+        return (
             *(self.models, self.tokens, f.steps, f.heads, f.value, f.norm, f.gate_kind),
             *(f.normalised, f.positive, self.threads, o.data_ptr() + last),
             *(self.streams.data_ptr() + values, gates, address(self.echo)),

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from palmette.ops.kernels.native import convolution
 from palmette.ops.kernels.native import recurrence as core
+from palmette.ops.kernels.native.call import address, call
+from palmette.ops.kernels.native.library import library
 from palmette.ops.kernels.native.lin_layout import NAMES, UPS, Layout, layout
 from palmette.ops.kernels.native.lin_pass import Parameters, Pass
 from palmette.ops.kernels.native.linear import NO_NORM, linear_backward
@@ -25,7 +27,6 @@ Group = tuple[slice, slice] | None
 product_back = linear_backward._init_fn
 recur = core.forward_operator._init_fn
 recur_backward = core.backward_operator._init_fn
-recur_step = core.step_operator._init_fn
 
 
 def groups(projected: Tensor) -> Sequence[Group]:
@@ -223,30 +224,32 @@ def run_step(
     knobs: Sequence[int],
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """One token [b m]: y [b inner], and window and state after it; what is given is left alone."""
-    now = Pass(projected.view(1, *projected.shape[:1], 1, *projected.shape[1:]), given, knobs)
-    f = now.layout
+    batch = len(projected)
+    now = Pass(projected.view(1, batch, 1, -1), given, knobs)
+    f, new = now.layout, projected.new_empty
     now.streams, now.stream_row = now.projected, f.total
     taps, bias = now.taps()
+    seen: tuple[int, ...] = (0,) * 12
+    after = None
     if taps is not None:
-        x = now.projected.view(-1, f.total)[:, : f.channels]
-        past = x.new_empty(len(x), 0, f.channels) if window is None else window
-        seen = convolution.convolution_step(x, past, taps, bias, 1, bool(f.silu))
-        now.streams, now.stream_row = seen[0], f.channels
-        window = None if window is None else seen[1]
+        now.streams, now.stream_row = new(batch, f.channels), f.channels
+        past = None if window is None else window.contiguous()
+        after = None if past is None else torch.empty_like(past)
+        seen = (batch, f.channels, taps.shape[-1], 1, f.silu)
+        seen += tuple(map(address, (now.projected, past, taps, bias, now.streams, after)))
+        seen += (f.total,)
     now.raise_gates()
     now.room_for_terms()
-    now.terms("forward", first=position)
-    given_to_all = now.of_recurrence()
-    terms, bonus, rates = given_to_all[:6], given_to_all[6], given_to_all[7:9]
-    for i in range(f.steps):
-        at = slice(i, i + 1)
-        of_terms, of_rates = (
-            [None if x is None else x[:, :, at] for x in them] for them in (terms, rates)
-        )
-        o, state = recur_step(state, *of_terms, bonus, *of_rates, 1.0)
-    y = projected.new_empty(len(projected), f.inner)
-    now.output("forward", o, y)
-    return y, window, state
+    state = state.contiguous()
+    o, kept, y = new(batch, 1, *state.shape[1::2]), torch.empty_like(state), new(batch, f.inner)
+    call(
+        library("lin_step").step,
+        *now.terms_table(position),
+        *now.output_table(o, y),
+        *seen,
+        *map(address, (state, kept, o, now.given["bonus"])),
+    )
+    return y, after, kept
 
 
 def run_states(f: Layout, rows: int, length: int) -> int:
