@@ -38,13 +38,15 @@ def main(given: list[str] | None = None) -> int:
         if not options.rows or any(part in f"{row.name}, {row.against}" for part in options.rows)
     ]
     if not chosen:
-        known = "\n  ".join(row.name for row in rows())
-        print(f"no row's name has a part of {options.rows}; there are\n  {known}", file=sys.stderr)
+        names = "\n  ".join(row.name for row in known)
+        print(f"no row's name has a part of {options.rows}; there are\n  {names}", file=sys.stderr)
         return 2
     if options.list:
         for row in chosen:
             print(f"{row.name:<44} {row.against:<42} {row.wanted!s:>9}  {row.about}")
         return 0
+    if not options.rows:
+        options.results.unlink(missing_ok=True)
     here = host()
     print("\n".join(f"{name}: {value}" for name, value in here.items()))
     print(f"\n{HEAD}")
@@ -57,7 +59,7 @@ def main(given: list[str] | None = None) -> int:
             print(f"    {name}: {value}", flush=True)
         if outcome.error is not None:
             print(outcome.error, file=sys.stderr)
-        write(options.results, here, outcomes)
+        write(options.results, here, outcomes, [(row.name, row.against) for row in known])
     return exit_code(outcomes)
 
 

@@ -78,10 +78,16 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def write(path: Path, host: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
+def write(
+    path: Path,
+    host: dict[str, Any],
+    outcomes: Sequence[Outcome],
+    order: Sequence[tuple[str, str]] = (),
+) -> None:
     """Writes the rows that ran; those in the file that did not run now stay as they are.
 
-    A row that is kept from another run keeps what that run said of the machine.
+    A row that is kept from another run keeps what that run said of the machine. Rows stand in the
+    order of their names and of what they are against, as far as it is given.
     """
     ran = [{**as_json(outcome), "host": host} for outcome in outcomes]
     names = {(row["name"], row["against"]) for row in ran}
@@ -93,7 +99,13 @@ def write(path: Path, host: dict[str, Any], outcomes: Sequence[Outcome]) -> None
             if (row["name"], row["against"]) not in names
         ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([*kept, *ran], indent=1, allow_nan=False) + "\n", "utf-8")
+    places = {name: place for place, name in enumerate(order)}
+
+    def place(row: dict[str, Any]) -> int:
+        return places.get((row["name"], row["against"]), len(places))
+
+    found = sorted([*kept, *ran], key=place)
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
