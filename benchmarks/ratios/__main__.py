@@ -32,13 +32,15 @@ def main(given: list[str] | None = None) -> int:
         print(markdown(json.loads(options.results.read_text("utf-8"))))
         return 0
     torch.set_num_threads(1)
+    known = list(rows())
+    told = [f"{row.name}, {row.against}" for row in known]
     chosen = [
         row
-        for row in rows()
-        if not options.rows or any(part in f"{row.name}, {row.against}" for part in options.rows)
+        for row, name in zip(known, told, strict=True)
+        if not options.rows or any(part in name for part in options.rows)
     ]
     if not chosen:
-        names = "\n  ".join(row.name for row in known)
+        names = "\n  ".join(told)
         print(f"no row's name has a part of {options.rows}; there are\n  {names}", file=sys.stderr)
         return 2
     if options.list:
