@@ -22,13 +22,13 @@ PLAIN = (Tensor, nn.Parameter)
 def plain(x: Tensor, y: Tensor | None) -> bool:
     """Whether both are ordinary tensors of a CPU, and nothing watches operators being called."""
     return (
-        type(x) in PLAIN
+        not torch.compiler.is_compiling()  # first: the compiler looks no further
+        and type(x) in PLAIN
         and x.is_cpu
         and (y is None or (type(y) in PLAIN and y.is_cpu))
         and peek_interpreter_stack() is None
         and not _len_torch_dispatch_stack()
         and not _len_torch_function_stack()
-        and not torch.compiler.is_compiling()
     )
 
 
