@@ -4,8 +4,12 @@ import re
 
 import pytest
 from misbehaving import make, spec
+from tiny import numbers, tiny_spec
 
+from palmette.ops.kernels.native.library import unavailable
 from palmette.train.executor import Inline, Member
+from palmette.train.pack import Around
+from palmette.train.pack import run_pack as run_pack_here
 from palmette.train.pool import Pool
 
 
@@ -106,3 +110,19 @@ def test_inline_runs_packs_as_the_pool_does():
         assert executor.free == 0
         executor.kill(pack[1].spec.key)
         assert [one.reason for one in executor.wait()] == ["killed on request"] * 2
+
+
+@pytest.mark.skipif(unavailable() is not None, reason="no C++ compiler")
+def test_real_packs_import_nothing_late_and_have_the_same_bits_everywhere():
+    fields = {"kernel": "native-packed", "suite": "parity", "batch_size": 4, "tokens": 3 * 4 * 63}
+    specs = [tiny_spec("lm(stack(pre(attn()), pre(glu())))", seed=s, **fields) for s in (0, 0, 1)]
+    specs[1] = specs[1].model_copy(update={"learning_rate": 1e-2})
+    pack = [Member(spec) for spec in specs]
+    here = dict(run_pack_here(pack, Around()))
+    with Pool(1, None, runner="misbehaving:make_watched") as pool:
+        pool.submit_pack(pack)
+        ended = [one for _ in range(3) if pool.free == 0 for one in pool.wait(60)]
+    assert {one.key: one.reason for one in ended} == dict.fromkeys(here)
+    for one in ended:
+        assert one.result.kernel == "native-packed"
+        assert numbers(one.result) == numbers(here[one.key])
