@@ -114,24 +114,45 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of a file as a table for a document; one that was not measured says why."""
+    """The rows of a file as tables for a document; one that was not measured says why.
+
+    Rows named "KIND of GENOME, SHAPE" stand in a table of their own, a line for each genome.
+    """
     lines = [
         "| what | against | wanted | ratio [interval] | ours, theirs |",
         "|---|---|---|---|---|",
     ]
+    grid: dict[str, dict[str, str]] = {}
     for row in rows:
-        head = f"| {row['name']} | {row['against']} | {wish(row)} |"
-        found = row["ratio"]
-        if found is None:
-            lines.append(f"{head} {row['verdict']} | |")
+        kind, of, rest = row["name"].partition(" of ")
+        if of and kind in GRIDDED:
+            genome, _, shape = rest.partition(", ")
+            grid.setdefault(genome, {})[f"{kind}, {shape}"] = ratio_of(row)
             continue
-        ratio = f"{found['median']:.2g} [{found['low']:.2g}, {found['high']:.2g}]"
-        if found["coverage"] < 0.95:
-            ratio += f" ({found['pairs']} pairs)"
-        if row["verdict"] == "reached":
-            ratio = f"**{ratio}**"
-        lines.append(f"{head} {ratio} | {amount(found, 'ours')}, {amount(found, 'theirs')} |")
+        head = f"| {row['name']} | {row['against']} | {wish(row)} | {ratio_of(row)} |"
+        found = row["ratio"]
+        ends = f" {amount(found, 'ours')}, {amount(found, 'theirs')} |" if found else " |"
+        lines.append(head + ends)
+    if grid:
+        columns = list(dict.fromkeys(column for cells in grid.values() for column in cells))
+        lines += ["", f"| genome | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+        for genome, cells in grid.items():
+            lines.append(f"| {genome} | {' | '.join(cells.get(c, '') for c in columns)} |")
     return "\n".join(lines)
+
+
+GRIDDED = ("lin", "layer")
+
+
+def ratio_of(row: dict[str, Any]) -> str:
+    """The ratio of a row of the file with its interval; bold where it is as wanted."""
+    found = row["ratio"]
+    if found is None:
+        return str(row["verdict"])
+    told = f"{found['median']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+    if found["coverage"] < 0.95:
+        told += f" ({found['pairs']} pairs)"
+    return f"**{told}**" if row["verdict"] == "reached" else told
 
 
 def wish(row: dict[str, Any]) -> str:
