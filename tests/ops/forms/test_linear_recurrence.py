@@ -11,9 +11,11 @@ from palmette.model import atlas
 from palmette.ops._base import Place
 from palmette.ops._lin_module import LinearRecurrence
 from palmette.ops.forms import adopt
+from palmette.ops.forms._lin_knobs import knobs_of, parameters_of
 from palmette.ops.forms.linear_recurrence import NativeLinearRecurrence
 from palmette.ops.kernels.native import convolution, lin_pass
 from palmette.ops.kernels.native.library import Build, library, unavailable
+from palmette.ops.kernels.native.lin import forward_operator, mix
 from palmette.ops.lin import Lin
 
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=f"no native kernels: {unavailable()}")
@@ -221,3 +223,17 @@ def test_a_layer_is_one_operator_between_two_products():
         module(torch.randn(2, 30, 24))
     ours = [name for name in counted.names if name.startswith("palmette::")]
     assert ours == ["palmette::linear", "palmette::lin", "palmette::linear"]
+
+
+@pytest.mark.parametrize("name", ["gated_deltanet", "rwkv6_core"])
+def test_the_operator_is_one_of_torch(name):
+    module = natively(build(ROWS[name], 12))
+    projected = torch.randn(2, 9, module.project.out_features, requires_grad=True)
+    given = (projected, *parameters_of(module), knobs_of(module), True)
+    torch.library.opcheck(forward_operator, given)
+
+
+def test_a_projection_of_another_layer_is_refused():
+    module = natively(build(ROWS["deltanet"], 12))
+    with pytest.raises(ValueError, match=r"a projection is \[2, 9, 7\]; wanted \[b t 40\]"):
+        mix(torch.zeros(2, 9, 7), parameters_of(module), knobs_of(module))

@@ -56,8 +56,9 @@ def _(projected: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     *given, knobs, keep = rest
     check(projected, given, knobs)
     f = layout(knobs)
-    rows, length = _rows(projected), projected.shape[-2]
-    states = run_states(f, rows, length) if keep else 0
+    length = projected.shape[-2]
+    rows = projected.numel() // (length * f.total)
+    states = run_states(f, length) if keep else 0
     wide = f.value + f.normalised
     return (
         projected.new_empty(*projected.shape[:-1], f.inner),
@@ -184,10 +185,3 @@ def check(projected: Tensor, given: Sequence[Tensor | None], knobs: Sequence[int
         )
     if any(x is not None and x.dtype != torch.float32 for x in (projected, *given)):
         raise ValueError("the native lin computes in float32")
-
-
-def _rows(projected: Tensor) -> int:
-    rows = 1
-    for size in projected.shape[:-2]:
-        rows *= size
-    return rows

@@ -7,6 +7,7 @@ of its states; all else is computed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -252,12 +253,10 @@ def run_step(
     return y, after, kept
 
 
-def run_states(f: Layout, rows: int, length: int) -> int:
-    """How many states of each head the recurrence keeps for the pass backward."""
+def run_states(f: Layout, length: Any) -> Any:
+    """How many states of each head the recurrence keeps for the pass backward; may be symbolic."""
     decay = None
     if f.decay:
-        heads = f.key_heads if f.tied else f.heads
-        channels = f.key if f.tied or f.decays_channels else 1
-        decay = torch.empty(1, heads, length * f.steps, channels, device="meta")
+        decay = torch.empty(1, 1, 1, f.key if f.tied or f.decays_channels else 1, device="meta")
     chunk, segment = core._segment(decay, f.key)
-    return -(-length * f.steps // (chunk * segment)) - 1
+    return max(0, -(-length * f.steps // (chunk * segment)) - 1)
