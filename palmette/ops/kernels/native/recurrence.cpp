@@ -1,7 +1,8 @@
 // K1, the linear recurrence with a matrix-valued state, forward and backward, fp32: see
-// recurrence_chunk.h for what a chunk is and recurrence.py for the equation. A library has chunks of
-// TOKENS: 8 for decays that differ between channels, 16 for all others. A thread takes whole heads or
-// whole sequences; heads that share a gradient are never apart, so that every sum has one order.
+// recurrence_chunk.h for what a chunk is and recurrence.py for the equation. A library has chunks
+// of TOKENS: 8 for decays that differ between channels, 16 for all others. A thread takes whole
+// heads or whole sequences; heads that share a gradient are never apart, so that every sum has one
+// order.
 #include "recurrence_backward.h"
 #include "recurrence_forward.h"
 #include "recurrence_step.h"

@@ -1,6 +1,7 @@
 // The pass backward over the heads of one sequence: in each segment, the last first, and for each
 // head the states are computed again, then the chunks are gone through from the last to the first
-// with the derivative D of the state. With G the derivatives by what the rows read and W the columns' values:
+// with the derivative D of the state. With G the derivatives by what the rows read and W the
+// columns' values:
 //     dW = pairs^T G + X D            dpairs = G W^T            dS_0 = E D + R^T G
 //     drows = G S_0^T + dpairs X      dcolumns = W D^T + dpairs^T R
 // (decays left out). The derivative by a decay at token t is the sum over all that passes token t:
@@ -54,7 +55,8 @@ static void through(const sizes_t &s, const float *state_turned, const float *d_
             second += load(state_turned + (i + 1) * s.kr + at) *
                       load(d_state_turned + (i + 1) * s.kr + at);
         }
-        if (i < s.v) first += load(state_turned + i * s.kr + at) * load(d_state_turned + i * s.kr + at);
+        if (i < s.v)
+            first += load(state_turned + i * s.kr + at) * load(d_state_turned + i * s.kr + at);
         store(to + at, (first + second) * load(keep + at));
     }
 }
@@ -292,8 +294,9 @@ static void backward_chunk(const call_t &call, const sizes_t &s, const chunk_t<C
         for (int64_t i = 0; i < chunk.count; i++) {
             to[i * call.d_erase_rate.t] = -room.dots[i];
             for (int64_t j = i * s.kr; j < i * s.kr + s.kp; j += LANES)
-                store(room.d_columns + j, load(room.d_columns + j) +
-                                              load(room.d_rows + C * s.kr + j) * chunk.erase_rates[i]);
+                store(room.d_columns + j,
+                      load(room.d_columns + j) +
+                          load(room.d_rows + C * s.kr + j) * chunk.erase_rates[i]);
         }
     }
     foresee<C, 3>(call, s, b, h, next);

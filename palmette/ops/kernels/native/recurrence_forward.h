@@ -1,5 +1,5 @@
-// The pass forward over the heads of one sequence, all of them chunk by chunk: memory is gone through
-// in its own order.
+// The pass forward over the heads of one sequence, all of them chunk by chunk: memory is gone
+// through in its own order.
 #pragma once
 #include "recurrence_chunk.h"
 

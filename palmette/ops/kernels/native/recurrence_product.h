@@ -23,7 +23,8 @@ struct term_t {
     int64_t row;
 };
 
-template <int M, int N> INLINE void add_term(const term_t &term, int64_t m, int64_t n, vec (&sums)[M][N]) {
+template <int M, int N>
+INLINE void add_term(const term_t &term, int64_t m, int64_t n, vec (&sums)[M][N]) {
     const float *left = term.a.at + m * term.a.row, *b = term.b + n;
     const int64_t row = term.a.row;
     for (int64_t k = 0; k < term.depth; k++) {
@@ -134,8 +135,8 @@ template <int C> static void read_column(const float *from, int64_t step, int64_
     for (int64_t i = 0; i < C; i++) to[i] = i < n ? from[i * step] : 0.0f;
 }
 
-// Brings n rows of any memory nearer, to be read or (`write`) to be written soon. (Inline: g++ takes a
-// function that only fetches for one that does nothing.)
+// Brings n rows of any memory nearer, to be read or (`write`) to be written soon. (Inline: g++ takes
+// a function that only fetches for one that does nothing.)
 template <int write>
 INLINE void fetch_rows(const float *from, int64_t from_row, int64_t n, int64_t width) {
     for (int64_t j = 0; j < width; j += 16)
