@@ -24,6 +24,9 @@ from palmette.ops.kernels.native.recurrence import recurrence
 from palmette.ops.kernels.recurrence import recurrence_chunked
 from palmette.ops.lin import Lin
 
+FASTEST_CHUNK = 32
+"""Of 16, 32, 64, 128 for their operator, at both shapes here."""
+
 Values = dict[str, Tensor]
 
 
@@ -66,10 +69,12 @@ class Operator(Row):
 class GatedDeltaRule(Operator):
     """From q, k, v, g and beta to the output, in the layout [b t h *] of transformers."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(
-            f"gated delta operator, {shape.name}", "transformers' torch chunk form", Wanted(8)
-        )
+    def __init__(self, shape: Shape, chunk: int | None = None) -> None:
+        against, wanted = "transformers' torch chunk form", Wanted(8)
+        if chunk:  # for information: their layer leaves it at 64
+            against, wanted = f"the same at its fastest chunk, {chunk}", Wanted()
+        super().__init__(f"gated delta operator, {shape.name}", against, wanted)
+        self.chunk = {"chunk_size": chunk} if chunk else {}
         self.shape = shape
         size = shape.width // shape.heads
         self.about = f"b {shape.batch}, h {shape.heads}, t {shape.length}, k = v = {size}"
@@ -91,7 +96,7 @@ class GatedDeltaRule(Operator):
             return o.transpose(1, 2)
 
         self.ours = ours
-        self.theirs = lambda: torch_chunk_gated_delta_rule(q, k, v, g, beta)[0]
+        self.theirs = lambda: torch_chunk_gated_delta_rule(q, k, v, g, beta, **self.chunk)[0]
 
 
 def lins() -> Iterator[tuple[str, Lin]]:
@@ -184,6 +189,7 @@ def rows() -> Iterator[Row]:
     """The gated delta operator, then every `lin` of the atlas, at both shapes."""
     for shape in (S, M):
         yield GatedDeltaRule(shape)
+        yield GatedDeltaRule(shape, FASTEST_CHUNK)
     for shape in (S, M):
         for name, node in lins():
             yield AtlasOperator(name, node, shape)
