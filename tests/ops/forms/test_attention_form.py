@@ -70,13 +70,13 @@ def test_the_residual_step_is_the_same(norm):
     assert_near(slopes(form, x), slopes(module, x))
 
 
-@pytest.mark.parametrize("name", [name for name in KNOBS if name != "both-ways"])
+@pytest.mark.parametrize("name", ["rope", "alibi", "relative", "l2", "forget"])
 def test_decoding_gives_what_the_whole_does(name):
     _, form = pair(KNOBS[name])
-    x = torch.randn(2, 20, 37)
+    x = torch.randn(2, 18, 37)
     with torch.no_grad():
         whole, state = form(x), form.init_state(2)
-        for i in range(20):
+        for i in range(18):
             before = state
             y, state = form.step(x[:, i], state)
             again, _ = form.step(x[:, i], before)

@@ -28,7 +28,7 @@ SHAPES = {
     "wide": Shape(1, 1, 130, rope=True),
     "one": Shape(3, 1, 1, rope=True),
 }
-BESIDE = {"alone": (), "biased": WEIGHTS[:2], "all": WEIGHTS}
+BESIDE = {"alone": (), "all": WEIGHTS}
 
 
 def given(shape: Shape, length: int, names=(), batch: int = 2):
@@ -44,8 +44,8 @@ def given(shape: Shape, length: int, names=(), batch: int = 2):
 
 
 def slow(projected, shape, by_distance=None, sink=None, query_scale=None, key_scale=None):
-    """What the operator says it does; beyond 63 tokens the loop of the equation takes too long."""
-    form = attention_loop if projected.shape[1] <= 63 else torch_attention
+    """What the operator says it does; beyond 20 tokens the loop of the equation takes too long."""
+    form = attention_loop if projected.shape[1] <= 20 else torch_attention
     h, g, k = shape[:3]
     gates = (0, h, h * k)[GATES.index(shape.gate)]
     q, keys, v, gate, forget = projected.split([h * k, g * k, g * k, gates, h * shape.forget], -1)
@@ -79,10 +79,10 @@ def assert_near(found, wanted):
         assert (x - y).norm() <= 1e-5 * y.norm() + 1e-6, number
 
 
-@pytest.mark.parametrize("length", [1, 63, 100])
+@pytest.mark.parametrize("length", [1, 20, 63, 100])
 @pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize("name", SHAPES)
-def test_values_and_slopes_are_the_loop_s(name, beside, length):
+def test_values_and_slopes_are_torch_s(name, beside, length):
     shape = SHAPES[name]
     projected, weights = given(shape, length, BESIDE[beside])
     found = values_and_slopes(attention, projected, shape, weights)

@@ -20,6 +20,7 @@ from torch import Tensor
 from palmette.ops.kernels.native.call import address, call
 from palmette.ops.kernels.native.direct import direct, direct_backward
 from palmette.ops.kernels.native.library import library
+from palmette.ops.kernels.native.linear import fold
 
 GATES = ("none", "head", "element")
 
@@ -214,21 +215,9 @@ _forward = direct(forward_operator, _keep, _differentiate)
 _backward = direct_backward(backward_operator)
 
 
-def _folded(info: Any, where: tuple[int | None, ...], tensors: tuple[Any, ...]) -> list[Any]:
-    """The tensors with the dimension of models in front, in those that had none too."""
-    return [
-        tensor
-        if tensor is None
-        else tensor.expand(info.batch_size, *tensor.shape)
-        if at is None
-        else tensor.movedim(at, 0)
-        for tensor, at in zip(tensors, where, strict=True)
-    ]
-
-
 @forward_operator.register_vmap
 def _(info: Any, where: tuple[int | None, ...], *given: Any) -> tuple[Any, tuple[int, int]]:
-    return forward_operator(*_folded(info, where[:5], given[:5]), *given[5:]), (0, 0)
+    return forward_operator(*fold(info, where[:5], given[:5], False), *given[5:]), (0, 0)
 
 
 def check(projected: Tensor, weights: Weights, shape: Shape) -> None:
