@@ -118,6 +118,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.lines: list[Line] = []
         self.held: dict[Name, Tensor] = {}
         self._known: MutableMapping[Tensor, Name] = WeakTensorKeyDictionary()
+        self._orders: dict[Name, tuple[Name, list[int]]] = {}  # of what, by which permutation
         self._count = 0
         for argument in arguments:
             self._new(argument)
@@ -133,6 +134,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._known[result] = self.named(args[0])
             return result
         arguments, options = _mapped(args, self.named), _mapped(kwargs or {}, self.named)
+        if func is aten.permute.default:
+            return self._permuted(result, *arguments)
         results = _mapped(result, lambda one: self._known.get(one) or self._new(one))
         self.lines.append(Line(func, arguments, options, results))
         return result
@@ -147,6 +150,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             name = self._new(tensor)
             self.held[name] = tensor
         return name
+
+    def _permuted(self, result: Tensor, name: Name, order: Sequence[int]) -> Tensor:
+        """Permutations of permutations are one, or none: mapping makes many that end where they
+        began.
+        """
+        order = [place % result.ndim for place in order]
+        first, before = self._orders.get(name, (name, list(range(result.ndim))))
+        order = [before[place] for place in order]
+        if order == sorted(order):
+            self._known[result] = first
+            return result
+        made = self._new(result)
+        self._orders[made] = first, order
+        self.lines.append(Line(aten.permute.default, (first, order), {}, made))
+        return result
 
     def _new(self, tensor: Tensor) -> Name:
         name = self._known[tensor] = Name(self._count)

@@ -48,6 +48,20 @@ def test_what_depends_on_no_argument_is_worked_out_once():
     assert torch.equal(recording.play(torch.ones(3))[0], shifted(torch.ones(3))[0])
 
 
+def test_permutations_that_undo_one_another_are_not_played():
+    def turned(x):
+        y = x.permute(1, 2, 0)
+        return [y.permute(2, 0, 1) + 1.0, y.permute(1, 0, 2) * 2.0, y.permute(2, -3, 1)]
+
+    x = torch.arange(24.0).view(2, 3, 4)
+    _, recording = record(turned, [torch.zeros(2, 3, 4)])
+    for found, wanted in zip(recording.play(x), turned(x), strict=True):
+        assert torch.equal(found, wanted)
+        assert found.stride() == wanted.stride()
+    code = recording.play.__code__
+    assert len(code.co_names) == 5  # to permute, to add, to multiply, and two numbers
+
+
 def test_memory_that_is_written_into_is_made_anew_each_time():
     def counted(x):
         total = torch.zeros(2)
