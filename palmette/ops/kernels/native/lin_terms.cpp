@@ -171,24 +171,24 @@ static void retract_channels(const terms_t *c, int64_t n, int64_t model, int64_t
     if (c->decay == VECTOR_DT) w->partial[RATE][h] += sum(drate);
 }
 
-// From the gradients of a tied key and of its decay to that of the stream, in `slope`.
+// From the gradients of a tied key and of its decay to that of the stream, in `slope`. What is kept
+// is e^g = s(f) + s(-f) s(x), s being the sigmoid and f the floor; without a floor it is s(x).
 static void retract_tied(const terms_t *c, int64_t model, int64_t g, const float *raw,
-                         const float *ddecays, float *slope, work_space_t *w) {
+                         const float *decays, const float *ddecays, float *slope,
+                         work_space_t *w) {
     const float *floors = c->decay == TIED_FLOOR ? parameter(c, DECAY_FLOOR, model) : 0;
     for (int64_t i = 0; i < c->key; i += LANES) {
-        vec x = load_row(raw, i, c->key), decay = log_sigmoid(x), share = fill(1.0f), floor{}, above{};
+        vec x = load_row(raw, i, c->key), s = sigmoid(x), rest = sigmoid(-x);
+        vec floor{}, above = fill(1.0f);
         if (floors) {
-            floor = load_row(floors + g * c->key, i, c->key);
-            above = log_sigmoid(-floor) + decay;
-            decay = log_sum(log_sigmoid(floor), above);
-            share = exponential(above - decay);
+            vec f = load_row(floors + g * c->key, i, c->key);
+            floor = sigmoid(f), above = sigmoid(-f);
         }
-        vec d = load(ddecays + i) - load(slope + i) * exponential(larger(decay, fill(-5.0f)));
-        d = decay >= -5.0f ? d : vec{};
-        if (floors)
-            add_row(w->partial[DECAY_FLOOR] + g * c->key, i, c->key,
-                    d * ((1.0f - share) * sigmoid(-floor) - share * sigmoid(floor)));
-        store(slope + i, d * share * sigmoid(-x));
+        vec kept = larger(floor + above * s, fill(6.737946999e-3f)); // e^-5, where the decay stops
+        vec d = load(ddecays + i) - load(slope + i) * kept;
+        d = load(decays + i) > -5.0f ? d * above * rest / kept : vec{};
+        if (floors) add_row(w->partial[DECAY_FLOOR] + g * c->key, i, c->key, d * floor);
+        store(slope + i, d * s);
     }
 }
 
@@ -256,7 +256,7 @@ static void retract(const terms_t *c, int64_t n, int64_t model, work_space_t *w)
                 w->partial[K_SCALE], position, unit_keys(c), 1.0f, slope);
         if (tied(c))
             retract_tied(c, model, g, input(c, STREAMS, n) + key_at(c, j, g),
-                         w->ddecays + at * padded, slope, w);
+                         w->decays + at * padded, w->ddecays + at * padded, slope, w);
         for (int64_t i = 0; i < key; i += LANES)
             store_row(dstreams + key_at(c, j, g), i, key, load(slope + i));
     }
