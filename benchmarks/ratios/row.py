@@ -46,7 +46,7 @@ class Row(ABC):
     """What is measured; with `against` it is this row's alone."""
     against: str
     wanted: Wanted = Wanted()
-    pairs: int = 15
+    pairs: int = 11
     unit: str = "ms"
     """'ms' for seconds shown as milliseconds, 's', 'MB' for bytes, '%' for a share."""
     clock: str | None = None
