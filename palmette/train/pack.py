@@ -6,11 +6,11 @@ of a sweep have one genome, one size and one suite, so their models are trained 
 the same sequences, these are drawn once.
 
 A member's numbers do not depend on which the other members are, nor, where native operators take
-the sums, on whether there are any; torch's own sums over tokens (in Griffin's gates, say) may differ
-in the last bits between a pack of one and a larger one. They are not those of a trial on its own:
-so packed trials have a kernel of their own in their keys (`ops.forms.PACKED`), also a pack of one.
-A model that cannot be packed is trained on its own, and its result says so. Evaluation is of each
-member by itself: its batches are large.
+the sums, on whether there are any; torch's own sums over tokens (in Griffin's gates, say) may
+differ in the last bits between a pack of one and a larger one. They are not those of a trial on its
+own, so packed trials have a kernel of their own in their keys (`ops.forms.PACKED`), also a pack of
+one. A model that cannot be packed is trained on its own, and its result says so. Evaluation is of
+each member by itself: its batches are large.
 """
 
 from __future__ import annotations
