@@ -88,9 +88,9 @@ def worth_measuring(trial_seconds: float, trials: int = 1) -> bool:
 def compile_blocks(model: nn.Module, rows: int, length: int) -> str | None:
     """Compiles every block of a model's chains for batches [rows length], in place.
 
-    Returns why torch.compile cannot take the model, which is then as it was; None if it can. Equal blocks share their
-    code, and compiled code is kept on disk, in the user's cache folder. One thread compiles: a
-    trial has one core.
+    Returns why torch.compile cannot take the model, which is then as it was; None if it can.
+    Equal blocks share their code, and compiled code is kept on disk, in the user's cache folder.
+    One thread compiles: a trial has one core.
     """
     import torch._inductor.config as inductor
 
