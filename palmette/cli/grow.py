@@ -43,18 +43,19 @@ from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._resolve import resolve
 from palmette.cli._study import SeedsOption, StudyOption, study
 from palmette.errors import UserError
+from palmette.ops.kernels.native.library import unavailable
 from palmette.records import StoredTrial
 from palmette.report import write_report
 from palmette.search.budget import Budget
 from palmette.search.compiling import weigh
 from palmette.search.grow import grow as run
-from palmette.search.manner import Ask
+from palmette.search.manner import Ask, manner
 from palmette.search.misfits import misfits
 from palmette.search.packing import choose_for
 from palmette.search.served import Served
 from palmette.search.start import Plan, open_campaign, prepare, schedule
 from palmette.search.winner import export_best
-from palmette.store import Store
+from palmette.store import Campaign, Store
 from palmette.tasks import Corpus
 from palmette.train.process import processors
 
@@ -187,6 +188,7 @@ def grow_campaign(
         console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
         stored = open_campaign(store, ground, ask=Ask(choose_for, weigh))
+        console.print(_told_kernels(stored), highlight=False, soft_wrap=True)
         with stored.lease("grow") as lease:
             stored.requeue_running()
             studio = models.studio(stored) if models else None
@@ -211,6 +213,14 @@ def grow_campaign(
         if told:
             console.print(Text(told), soft_wrap=True)
     console.print(f"[bold]{report}[/]" + "".join(f"  {file}" for file in exported))
+
+
+def _told_kernels(stored: Campaign) -> str:
+    """How its trials are trained, and why not natively where a machine cannot."""
+    told = f"kernels: {manner(stored.config)}"
+    if stored.config.kernel == "torch" and (reason := unavailable()):
+        return f"{told}; native ones are not to be had here: {reason}"
+    return told
 
 
 def told_failures(trials: Collection[StoredTrial]) -> str | None:

@@ -82,6 +82,7 @@ class StatusRow(Record):
     budget: str
     best: str | None
     best_score: float | None
+    kernels: str = "torch"  # how its trials are trained, in a few words
     model_tokens: int | None = None  # in prompts and answers; None if no model was asked
     model_usd: float | None = None  # of the calls whose price is known
 

@@ -42,6 +42,21 @@ def default_kernel() -> str:
     return "torch" if unavailable() else "native"
 
 
+def manner(config: CampaignConfig) -> str:
+    """How the trials of a campaign are trained, in a few words.
+
+    >>> from palmette.testing.example_records import example_config
+    >>> manner(example_config(kernel="native", packed=True))
+    'native, packed'
+    """
+    words = [config.kernel]
+    if config.packed:
+        words.append("packed")
+    if config.compiled:
+        words.append(f"compiled at rung {', '.join(config.compiled)}")
+    return ", ".join(words)
+
+
 def settled(
     config: CampaignConfig,
     kept: CampaignConfig | None,

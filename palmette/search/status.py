@@ -7,6 +7,7 @@ from collections import Counter
 from palmette.ladder.ranking import best_rows
 from palmette.ladder.scales import Scale
 from palmette.records import StatusRow
+from palmette.search.manner import manner
 from palmette.store import Campaign
 
 
@@ -26,6 +27,7 @@ def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
         budget=campaign.budget,
         best=best.genome if best else None,
         best_score=best.score if best else None,
+        kernels=manner(campaign.config),
         model_tokens=tokens,
         model_usd=usd,
     )
