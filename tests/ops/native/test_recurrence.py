@@ -144,6 +144,24 @@ def test_a_long_sequence(decay: str) -> None:
     assert_like_the_loop(random_terms(decay, "key", "inclusive", 1024, (8, 8), (1, 1), 1))
 
 
+@pytest.mark.parametrize("read", ["inclusive", "exclusive"])
+@pytest.mark.parametrize("decay", ["none", "head", "channel"])
+def test_nothing_is_erased(decay: str, read: str) -> None:
+    """Blocks of values with one or two columns beyond them, half blocks."""
+    torch.manual_seed(0)
+    for sizes in ((20, 18), (33, 33), (7, 64)):
+        assert_like_the_loop(random_terms(decay, "none", read, 70, sizes, (3, 3), 1), scale=0.5)
+
+
+@pytest.mark.parametrize("decay", ["head", "channel"])
+@pytest.mark.parametrize("level", [1e-3, 4.0])
+def test_a_long_sequence_of_which_nothing_is_erased(level: float, decay: str) -> None:
+    torch.manual_seed(0)
+    terms = random_terms(decay, "none", "exclusive", 1024, (8, 17), (1, 1), 1)
+    terms["log_decay"] = value(terms, "log_decay") * level
+    assert_like_the_loop(terms)
+
+
 @pytest.mark.parametrize("erase", ["none", "key", "itself", "rates"])
 @pytest.mark.parametrize("decay", ["none", "head", "channel"])
 def test_one_head_of_keys_serves_all_heads_of_values(decay: str, erase: str) -> None:

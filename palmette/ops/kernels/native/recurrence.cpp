@@ -1,11 +1,12 @@
 // K1, the linear recurrence with a matrix-valued state, forward and backward, fp32: see
-// recurrence_chunk.h for what a chunk is and recurrence.py for the equation. A library has chunks
-// of TOKENS: 8 for decays that differ between channels, 16 for all others. A thread takes whole
-// heads or whole sequences; heads that share a gradient are never apart, so that every sum has one
-// order.
+// recurrence_chunk.h for what a chunk is, recurrence_sweep.h for what is done where nothing is
+// erased, and recurrence.py for the equation. A library has chunks of TOKENS: 8 for decays that
+// differ between channels, 16 for all others. A thread takes whole heads or whole sequences; heads
+// that share a gradient are never apart, so that every sum has one order.
 #include "recurrence_backward.h"
 #include "recurrence_forward.h"
 #include "recurrence_step.h"
+#include "recurrence_sweeps.h"
 #include <stdlib.h>
 
 #define MOST_SEGMENT 16 // chunks
@@ -63,16 +64,31 @@ static void backward_part(int64_t first, int64_t last, const void *data) {
     free(memory);
 }
 
+template <bool backward> static void sweep_part(int64_t first, int64_t last, const void *data) {
+    job_t &job = *(job_t *)data;
+    const call_t &call = *job.call;
+    sweeps_t s{};
+    s.settle(call, call.segment * TOKENS);
+    float *memory = reserved([&](arena_t &arena) { s.take(arena, call.group, backward); });
+    if (!memory) return (void)(job.failed = true);
+    for (int64_t i = first * call.group; i < last * call.group; i += call.group)
+        (backward ? backward_swept : forward_swept)(
+            call, s, i / call.h, i % call.h, i % call.h + call.group);
+    free(memory);
+}
+
 // All return whether there was memory.
 extern "C" int recurrence_forward(const call_t *call) {
     job_t job{call, false};
-    parallel(call->b * call->h / call->group, (int)call->threads, forward_part, &job);
+    parallel(call->b * call->h / call->group, (int)call->threads,
+             sweeps(*call, false) ? sweep_part<false> : forward_part, &job);
     return !job.failed;
 }
 
 extern "C" int recurrence_backward(const call_t *call) {
     job_t job{call, false};
-    parallel(call->b * call->h / call->group, (int)call->threads, backward_part, &job);
+    parallel(call->b * call->h / call->group, (int)call->threads,
+             sweeps(*call, true) ? sweep_part<true> : backward_part, &job);
     return !job.failed;
 }
 

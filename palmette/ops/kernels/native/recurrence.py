@@ -4,7 +4,9 @@ The function of `recurrence_chunked` in `palmette.ops.kernels.recurrence`, whose
 equation, from a state of zero. It goes through chunks of 16 tokens, or of 8 where the decays of
 channels differ: a chunk's pairs of queries and writes are a small matrix under the decays between
 them, and all else are products with the state, which stays in the cache (recurrence_chunk.h). The
-pass backward keeps the state before every few chunks alone and computes the rest again.
+pass backward keeps the state before every few chunks alone and computes the rest again. Where
+nothing is erased and heads are at most 64 wide it goes token by token instead, with blocks of the
+state in registers (recurrence_sweep.h).
 
 A head's log decay may be anything down to -inf. A channel's is -20 at least: what is smaller keeps
 e^-20 = 2e-9 of the state.
