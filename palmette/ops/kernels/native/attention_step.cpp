@@ -12,7 +12,7 @@ struct attention_step_t {
 
 static void copy_behind(const float *from, int64_t n, int64_t first, int64_t k, const float *last,
                         float *to) {
-    memcpy(to, from + first * k, 4 * (n - first) * k);
+    if (n > first) memcpy(to, from + first * k, 4 * (n - first) * k);
     memcpy(to + (n - first) * k, last, 4 * k);
 }
 
