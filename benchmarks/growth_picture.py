@@ -55,7 +55,11 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
             "tickvals": lengths,
             "ticktext": [str(length) for length in lengths],
         },
-        yaxis={"title": {"text": "microseconds a token"}, "type": "log"},
+        yaxis={
+            "title": {"text": "microseconds a token"},
+            "type": "log",
+            "tickvals": [1, 2, 5, 10, 20, 50, 100, 200, 500],
+        },
     )
 
 
