@@ -20,7 +20,7 @@ from tests.search.test_scheduler import facts, made_up
 
 @pytest.fixture(scope="module")
 def ground():
-    made = prepare(Plan(suite="parity"))
+    made = prepare(Plan(suite="parity", kernel="torch"))
     rungs = made.scale.rungs[:2]
     return replace(made, scale=replace(made.scale, rungs=rungs, baselines=("gpt2",), patience=4))
 
