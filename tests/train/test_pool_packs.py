@@ -50,6 +50,7 @@ def test_a_pack_is_one_process_and_takes_one_worker(pool):
     assert len(pool.pids) == 2  # the server and the pack
     pool.kill(pack[1].spec.key)
     ended = pool.wait(30)
+    ended += pool.wait(30) if len(ended) < 2 else []
     assert {one.key for one in ended} == {member.spec.key for member in pack}
     assert {(one.outcome, one.reason) for one in ended} == {("lost", "killed on request")}
     assert pool.free == 2
