@@ -96,5 +96,5 @@ def at_rate(given: TrialSpec, number: int) -> TrialSpec:
 
 def rows() -> Iterator[Row]:
     """Trials of five seconds, and of two."""
-    yield Overhead(6, Wanted(at_most=0.01), 8)
+    yield Overhead(8, Wanted(at_most=0.01), 8)
     yield Overhead(2, Wanted(at_most=0.03), 16)
