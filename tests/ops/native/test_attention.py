@@ -9,8 +9,9 @@ from palmette.ops.kernels.attention import attention as torch_attention
 from palmette.ops.kernels.attention import attention_loop
 from palmette.ops.kernels.native import attention as kernel
 from palmette.ops.kernels.native.attention import GATES, Shape, attention
-from palmette.ops.kernels.native.compiler import INSTRUCTIONS, instructions
-from palmette.ops.kernels.native.library import library, unavailable
+from palmette.ops.kernels.native.library import unavailable
+
+from .beside import NARROWER, narrow
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 
@@ -98,13 +99,10 @@ def test_a_thousand_tokens(name):
     assert_near(found, values_and_slopes(slow, projected, shape, weights, torch.float64))
 
 
-@pytest.mark.parametrize("narrower", list(INSTRUCTIONS)[1:])
+@pytest.mark.parametrize("narrower", NARROWER)
 @pytest.mark.parametrize("name", ["odd-rope", "all", "wide"])
 def test_every_set_of_instructions(name, narrower, monkeypatch):
-    names = list(INSTRUCTIONS)
-    if narrower not in names[names.index(instructions()) :]:
-        pytest.skip(f"this processor has no {narrower}")
-    monkeypatch.setattr(kernel, "library", lambda name: library(name, instructions=narrower))
+    narrow(monkeypatch, kernel, narrower)
     shape = SHAPES[name]
     projected, weights = given(shape, 63, WEIGHTS)
     found = values_and_slopes(attention, projected, shape, weights)

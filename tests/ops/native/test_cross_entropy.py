@@ -3,11 +3,12 @@ import torch
 from torch.func import vmap
 
 from palmette.ops.kernels.native import cross_entropy as kernel
-from palmette.ops.kernels.native.compiler import INSTRUCTIONS, instructions
 from palmette.ops.kernels.native.cross_entropy import cross_entropy
-from palmette.ops.kernels.native.library import library, unavailable
+from palmette.ops.kernels.native.library import unavailable
 from palmette.tasks import IGNORE
 from palmette.train.segments import weighted_loss
+
+from .beside import NARROWER, narrow
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 
@@ -43,12 +44,9 @@ def test_it_is_torch_s(size, length):
     assert_near(loss_and_slopes(cross_entropy, *batch), wanted)
 
 
-@pytest.mark.parametrize("narrower", list(INSTRUCTIONS)[1:])
+@pytest.mark.parametrize("narrower", NARROWER)
 def test_every_set_of_instructions(narrower, monkeypatch):
-    names = list(INSTRUCTIONS)
-    if narrower not in names[names.index(instructions()) :]:
-        pytest.skip(f"this processor has no {narrower}")
-    monkeypatch.setattr(kernel, "library", lambda name: library(name, instructions=narrower))
+    narrow(monkeypatch, kernel, narrower)
     wanted = loss_and_slopes(weighted_loss, *given(), torch.float64)
     assert_near(loss_and_slopes(cross_entropy, *given()), wanted)
 

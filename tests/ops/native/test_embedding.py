@@ -3,9 +3,10 @@ import torch
 from torch.func import vmap
 
 from palmette.ops.kernels.native import embedding as kernel
-from palmette.ops.kernels.native.compiler import INSTRUCTIONS, instructions
 from palmette.ops.kernels.native.embedding import embedding
-from palmette.ops.kernels.native.library import library, unavailable
+from palmette.ops.kernels.native.library import unavailable
+
+from .beside import NARROWER, narrow
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 
@@ -46,12 +47,9 @@ def test_it_is_torch_s(length, width, placed):
     assert_near(values_and_slopes(embedding, *tensors), wanted)
 
 
-@pytest.mark.parametrize("narrower", list(INSTRUCTIONS)[1:])
+@pytest.mark.parametrize("narrower", NARROWER)
 def test_every_set_of_instructions(narrower, monkeypatch):
-    names = list(INSTRUCTIONS)
-    if narrower not in names[names.index(instructions()) :]:
-        pytest.skip(f"this processor has no {narrower}")
-    monkeypatch.setattr(kernel, "library", lambda name: library(name, instructions=narrower))
+    narrow(monkeypatch, kernel, narrower)
     wanted = values_and_slopes(slow, *given(), torch.float64)
     assert_near(values_and_slopes(embedding, *given()), wanted)
 

@@ -5,10 +5,11 @@ from torch.func import vmap
 
 from palmette.ops.kernels.native import scan as scans
 from palmette.ops.kernels.native import selective as selectives
-from palmette.ops.kernels.native.compiler import INSTRUCTIONS, instructions
-from palmette.ops.kernels.native.library import library, unavailable
+from palmette.ops.kernels.native.library import unavailable
 from palmette.ops.kernels.scan import scan
 from palmette.ops.kernels.selective import selective_loop
+
+from .beside import NARROWER, narrow
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="no compiler here")
 
@@ -93,14 +94,11 @@ def test_a_thousand_tokens(name):
     assert_near(values_and_slopes(fast, tensors), wanted)
 
 
-@pytest.mark.parametrize("narrower", list(INSTRUCTIONS)[1:])
+@pytest.mark.parametrize("narrower", NARROWER)
 @pytest.mark.parametrize("name", ["selective-16", "selective-5", "constant-4", "rglru"])
 def test_every_set_of_instructions(name, narrower, monkeypatch):
-    names = list(INSTRUCTIONS)
-    if narrower not in names[names.index(instructions()) :]:
-        pytest.skip(f"this processor has no {narrower}")
     for module in (scans, selectives):
-        monkeypatch.setattr(module, "library", lambda name: library(name, instructions=narrower))
+        narrow(monkeypatch, module, narrower)
     slow, fast, tensors, _ = given(name)
     wanted = values_and_slopes(slow, tensors, torch.float64)
     assert_near(values_and_slopes(fast, tensors), wanted)
