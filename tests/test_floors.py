@@ -18,6 +18,7 @@ FLOORS = (
     {"ladder"},
     {"designer"},
     {"search"},
+    {"exam"},
     {"law"},
     {"audit", "explain"},
     {"report", "web"},

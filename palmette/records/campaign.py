@@ -69,6 +69,6 @@ class CampaignConfig(Record):
     kernel: str = "torch"  # the form that its trials' models compute with
     packed: bool = False  # whether trials of one genome and rung are trained at once
     compiled: tuple[str, ...] = ()  # the rungs whose trials go through torch.compile
-    kind: Literal["grow", "compare"] = "grow"
+    kind: Literal["grow", "compare", "tune", "exam"] = "grow"
     mix: Literal["turns", "bandit"] = "turns"  # how several proposers share the proposals
     designer: DesignerConfig | None = None  # of the language models among the proposers

@@ -1,0 +1,197 @@
+"""Trains what is missing of a stage and keeps each trial as a line of its shard."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.calibration.stages import FACTOR, RATES, SLOW_SECONDS, Stage
+from palmette.grammar.genome import Genome
+from palmette.ladder.results import Setting, seed_of
+from palmette.ladder.scales import pocket
+from palmette.records import TrialResult, TrialSpec
+from palmette.tasks import load_corpus, suite
+from palmette.train.pool import Pool
+from palmette.train.seeding import NUMERICS
+
+FOLDER = Path("benchmarks/results/calibration")
+LIMIT_SECONDS = 400.0  # of a trial: what takes longer has failed, and says so
+Row = dict[str, Any]
+
+
+def shard(stage: Stage, folder: Path = FOLDER) -> Path:
+    """The file of a stage."""
+    return folder / f"{stage.name}.jsonl"
+
+
+def rows(stage: Stage, folder: Path = FOLDER) -> list[Row]:
+    """The finished trials of a stage; a last line that was cut short is left out."""
+    path = shard(stage, folder)
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+@dataclass
+class Course:
+    """The trials of one genome at a stage: each rate with every seed."""
+
+    genome: Genome
+    stage: Stage
+    seeds: Sequence[int]
+    ended: dict[tuple[float, int], Row] = field(default_factory=dict)
+    running: set[tuple[float, int]] = field(default_factory=set)
+
+    def wanted(self) -> Iterator[tuple[float, int]]:
+        """The pairs of a rate and a seed that are neither ended nor running."""
+        for rate in self._rates():
+            for seed in self.seeds:
+                if (rate, seed) not in self.ended and (rate, seed) not in self.running:
+                    yield rate, seed
+
+    def _rates(self) -> list[float]:
+        tried = sorted({rate for rate, _ in self.ended} | set(RATES))
+        whole = all((rate, seed) in self.ended for rate in tried for seed in self.seeds)
+        if not whole or len(tried) - len(RATES) >= self.stage.extensions:
+            return tried
+        best = best_rate(list(self.ended.values()))
+        if best == tried[-1]:
+            return [*tried, tried[-1] * FACTOR]
+        if best == tried[0]:
+            return [tried[0] / FACTOR, *tried]
+        return tried
+
+
+def best_rate(trials: Sequence[Row]) -> float | None:
+    """The rate with the best mean score on `select`; none at which a seed failed."""
+    failed = {row["rate"] for row in trials if row["state"] != "done"}
+    by_rate: dict[float, list[float]] = {}
+    for row in trials:
+        if row["rate"] not in failed:
+            by_rate.setdefault(row["rate"], []).append(mean_score(row, "select"))
+    if not by_rate:
+        return None
+    return max(by_rate, key=lambda rate: (sum(by_rate[rate]) / len(by_rate[rate]), -rate))
+
+
+def mean_score(row: Row, split: str) -> float:
+    """The mean over tasks of bits saved over chance, as a share of chance."""
+    tasks = row["tasks"].values()
+    return float(sum(1 - task[split] / task["chance"] for task in tasks) / len(tasks))
+
+
+def run(stage: Stage, genomes: Sequence[Genome], workers: int, folder: Path = FOLDER) -> None:
+    """Trains what is missing, two at a time or as many as there are workers."""
+    mixture = suite(stage.suite)
+    corpus = load_corpus()
+    setting = Setting(
+        scale=pocket(),
+        suite=mixture.name,
+        suite_digest=mixture.digest(corpus.sha256),
+        seed=6,
+        numerics=NUMERICS,
+        kernel="native",
+    )
+    number = int(stage.rung.name)
+    seeds = [seed_of(setting, 100 + number, n) for n in range(stage.seeds)]
+    courses = {genome.hash: Course(genome, stage, seeds) for genome in genomes}
+    for row in rows(stage, folder):
+        if row["genome"] in courses:
+            courses[row["genome"]].ended[row["rate"], row["seed"]] = row
+    folder.mkdir(parents=True, exist_ok=True)
+    began, done = time.monotonic(), 0
+    running: dict[str, tuple[Course, TrialSpec]] = {}
+    with (
+        shard(stage, folder).open("a", encoding="utf-8") as file,
+        Pool(workers, corpus.directory, trial_seconds_limit=LIMIT_SECONDS) as pool,
+    ):
+        while True:
+            for course in courses.values():
+                for rate, seed in course.wanted():
+                    if not pool.free:
+                        break
+                    spec = _spec(course.genome, stage, setting, seed, rate)
+                    course.running.add((rate, seed))
+                    running[spec.key] = (course, spec)
+                    pool.submit(spec)
+                if not pool.free:
+                    break
+            if not running:
+                break
+            for ended in pool.wait(1.0):
+                course, spec = running.pop(ended.key)
+                row = _row(stage, spec, ended.result, ended.reason)
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                course.running.discard((spec.learning_rate, spec.seed))
+                course.ended[spec.learning_rate, spec.seed] = row
+                done += 1
+                if done % 50 == 0:
+                    print(f"{stage.name}: {done} in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{stage.name}: {done} trials, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def raised(genomes: Sequence[Genome], count: int, first: Sequence[Row]) -> list[Genome]:
+    """The first `count` that are not too slow, by their trials at the first rung."""
+    slow = {row["genome"] for row in first if (row.get("cpu") or LIMIT_SECONDS) > SLOW_SECONDS}
+    return [genome for genome in genomes if genome.hash not in slow][:count]
+
+
+def _spec(genome: Genome, stage: Stage, setting: Setting, seed: int, rate: float) -> TrialSpec:
+    rung = stage.rung
+    return TrialSpec(
+        genome=genome.hash,
+        expression=genome.text,
+        rung=rung.name,
+        rung_digest=rung.digest,
+        parameters=rung.parameters,
+        tokens=rung.tokens,
+        batch_size=rung.batch_size,
+        length=rung.length,
+        evaluation_tokens=rung.evaluation_tokens,
+        suite=setting.suite,
+        suite_digest=setting.suite_digest,
+        seed=seed,
+        learning_rate=rate,
+        kernel=setting.kernel,
+        numerics=setting.numerics,
+    )
+
+
+def _row(stage: Stage, spec: TrialSpec, result: TrialResult | None, reason: str | None) -> Row:
+    row: Row = {
+        "stage": stage.name,
+        "genome": spec.genome,
+        "seed": spec.seed,
+        "rate": spec.learning_rate,
+        "state": "done" if result else "failed",
+    }
+    if result is None:
+        return {**row, "reason": reason}
+    tasks = {
+        name: {
+            "chance": metric.chance_bits,
+            "select": round(result.select[name].bits, 6),
+            "score": round(metric.bits, 6),
+            "accuracy": round(metric.accuracy, 5),
+        }
+        for name, metric in result.metrics.items()
+    }
+    return {
+        **row,
+        "tasks": tasks,
+        "curve": [[point.tokens, round(point.loss_nats, 4)] for point in result.curve],
+        "parameters": result.parameters,
+        "fits": result.fits,
+        "flops_forward": result.flops_forward,
+        "flops_train": result.flops_train,
+        "state_bytes": result.state_bytes,
+        "cpu": round(result.cpu_seconds, 3),
+    }

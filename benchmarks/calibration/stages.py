@@ -1,0 +1,50 @@
+"""What is trained: a suite at a rung, for the first so many genomes of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from palmette.ladder.scales import Rung, pocket
+
+SEEDS = 2
+RATES = (7e-3, 1.5e-2, 3e-2)
+FACTOR, EXTENSIONS = 2.0, 2  # the sweep goes on past an edge that holds the optimum
+SLOW_SECONDS = 25.0  # of one trial at the first rung: slower genomes are not raised further
+
+TEXT_TOKENS, TASK_TOKENS = 16_384, 8_192  # of an evaluation
+
+_FIRST = replace(
+    pocket().rungs[0], name="1", parameters=42_000, tokens=114_688, batch_size=4, length=128
+)
+RUNGS: dict[str, Rung] = {
+    "0": replace(_FIRST, name="0", tokens=57_344),
+    "1": _FIRST,
+    "2": replace(_FIRST, name="2", parameters=84_000, tokens=229_376),
+    "3": replace(_FIRST, name="3", parameters=168_000, tokens=458_752),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One suite at one rung; `genomes` from the head of the list, `seeds` of each."""
+
+    name: str
+    suite: str
+    rung: Rung
+    genomes: int
+    seeds: int = SEEDS
+    extensions: int = EXTENSIONS
+
+
+def stages(tasks: Sequence[str] = ()) -> dict[str, Stage]:
+    """All stages by name; `tasks` are those that are also trained one by one."""
+    made = []
+    for suite in ("text", "wide"):
+        tokens = TEXT_TOKENS if suite == "text" else TASK_TOKENS
+        for name, count in (("0", 194), ("1", 194), ("2", 84), ("3", 42)):
+            rung = replace(RUNGS[name], evaluation_tokens=tokens, evaluated=(), scored=())
+            made.append(Stage(f"{suite}-{name}", suite, rung, count))
+    alone = replace(RUNGS["1"], evaluation_tokens=TASK_TOKENS, evaluated=(), scored=())
+    made += [Stage(f"{task}-alone", task, alone, 20, 1, 0) for task in tasks]
+    return {stage.name: stage for stage in made}
