@@ -32,7 +32,7 @@ def main(given: list[str] | None = None) -> int:
         chosen = genomes
         if stage.genomes < len(genomes):
             chosen = raised(genomes, stage.genomes, rows(known["text-1"]))
-        run(stage, chosen, options.workers)
+        run(stage, chosen, options.workers, rows(known[stage.after]) if stage.after else ())
     return 0
 
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.calibration.stages import FACTOR, RATES, SLOW_SECONDS, Stage
+from benchmarks.calibration.stages import EXTENSIONS, FACTOR, RATES, SLOW_SECONDS, Stage
 from palmette.grammar.genome import Genome
 from palmette.ladder.results import Setting, seed_of
 from palmette.ladder.scales import pocket
@@ -20,7 +21,7 @@ from palmette.train.pool import Pool
 from palmette.train.seeding import NUMERICS
 
 FOLDER = Path("benchmarks/results/calibration")
-LIMIT_SECONDS = 400.0  # of a trial: what takes longer has failed, and says so
+LIMIT_SECONDS = 240.0  # of a trial: what takes longer has failed, and says so
 Row = dict[str, Any]
 
 
@@ -40,27 +41,31 @@ def rows(stage: Stage, folder: Path = FOLDER) -> list[Row]:
 
 @dataclass
 class Course:
-    """The trials of one genome at a stage: each rate with every seed."""
+    """The trials of one genome at a stage: its rates with the first seed, the best with all."""
 
     genome: Genome
     stage: Stage
     seeds: Sequence[int]
+    rates: Sequence[float]  # to begin with
     ended: dict[tuple[float, int], Row] = field(default_factory=dict)
     running: set[tuple[float, int]] = field(default_factory=set)
 
     def wanted(self) -> Iterator[tuple[float, int]]:
         """The pairs of a rate and a seed that are neither ended nor running."""
-        for rate in self._rates():
-            for seed in self.seeds:
-                if (rate, seed) not in self.ended and (rate, seed) not in self.running:
-                    yield rate, seed
+        first, *others = self.seeds
+        rates = self._rates(first)
+        pairs = [(rate, first) for rate in rates]
+        if all(pair in self.ended for pair in pairs):
+            best = best_rate([self.ended[pair] for pair in pairs])
+            pairs += [(best, seed) for seed in others if best is not None]
+        yield from (pair for pair in pairs if pair not in self.ended and pair not in self.running)
 
-    def _rates(self) -> list[float]:
-        tried = sorted({rate for rate, _ in self.ended} | set(RATES))
-        whole = all((rate, seed) in self.ended for rate in tried for seed in self.seeds)
-        if not whole or len(tried) - len(RATES) >= self.stage.extensions:
+    def _rates(self, first: int) -> list[float]:
+        given = {rate for rate, seed in self.ended if seed == first}
+        tried = sorted(given | set(self.rates))
+        if self.stage.after or len(given) < len(tried) or len(tried) >= len(RATES) + EXTENSIONS:
             return tried
-        best = best_rate(list(self.ended.values()))
+        best = best_rate([self.ended[rate, first] for rate in tried])
         if best == tried[-1]:
             return [*tried, tried[-1] * FACTOR]
         if best == tried[0]:
@@ -70,14 +75,18 @@ class Course:
 
 def best_rate(trials: Sequence[Row]) -> float | None:
     """The rate with the best mean score on `select`; none at which a seed failed."""
+    ranked = ranked_rates(trials)
+    return ranked[0] if ranked else None
+
+
+def ranked_rates(trials: Sequence[Row]) -> list[float]:
+    """The rates by their mean score on `select`, best first; none at which a seed failed."""
     failed = {row["rate"] for row in trials if row["state"] != "done"}
     by_rate: dict[float, list[float]] = {}
     for row in trials:
         if row["rate"] not in failed:
             by_rate.setdefault(row["rate"], []).append(mean_score(row, "select"))
-    if not by_rate:
-        return None
-    return max(by_rate, key=lambda rate: (sum(by_rate[rate]) / len(by_rate[rate]), -rate))
+    return sorted(by_rate, key=lambda rate: (-sum(by_rate[rate]) / len(by_rate[rate]), rate))
 
 
 def mean_score(row: Row, split: str) -> float:
@@ -86,8 +95,14 @@ def mean_score(row: Row, split: str) -> float:
     return float(sum(1 - task[split] / task["chance"] for task in tasks) / len(tasks))
 
 
-def run(stage: Stage, genomes: Sequence[Genome], workers: int, folder: Path = FOLDER) -> None:
-    """Trains what is missing, two at a time or as many as there are workers."""
+def run(
+    stage: Stage,
+    genomes: Sequence[Genome],
+    workers: int,
+    before: Sequence[Row] = (),
+    folder: Path = FOLDER,
+) -> None:
+    """Trains what is missing; `before` are the rows of the stage that it comes after."""
     mixture = suite(stage.suite)
     corpus = load_corpus()
     setting = Setting(
@@ -100,7 +115,10 @@ def run(stage: Stage, genomes: Sequence[Genome], workers: int, folder: Path = FO
     )
     number = int(stage.rung.name)
     seeds = [seed_of(setting, 100 + number, n) for n in range(stage.seeds)]
-    courses = {genome.hash: Course(genome, stage, seeds) for genome in genomes}
+    courses = {
+        genome.hash: Course(genome, stage, seeds, first_rates(stage, genome, before))
+        for genome in genomes
+    }
     for row in rows(stage, folder):
         if row["genome"] in courses:
             courses[row["genome"]].ended[row["rate"], row["seed"]] = row
@@ -138,10 +156,21 @@ def run(stage: Stage, genomes: Sequence[Genome], workers: int, folder: Path = FO
     print(f"{stage.name}: {done} trials, {time.monotonic() - began:.0f} s", flush=True)
 
 
+def first_rates(stage: Stage, genome: Genome, before: Sequence[Row]) -> list[float]:
+    """The rates that a genome begins a stage with: none if all of those before failed."""
+    if stage.after is None:
+        return list(RATES)
+    return ranked_rates([row for row in before if row["genome"] == genome.hash])[: stage.rates]
+
+
 def raised(genomes: Sequence[Genome], count: int, first: Sequence[Row]) -> list[Genome]:
-    """The first `count` that are not too slow, by their trials at the first rung."""
-    slow = {row["genome"] for row in first if (row.get("cpu") or LIMIT_SECONDS) > SLOW_SECONDS}
-    return [genome for genome in genomes if genome.hash not in slow][:count]
+    """The first `count` that are not too slow and did not fail, by their trials at rung 1."""
+    seconds: dict[str, list[float]] = {}
+    for row in first:
+        if row["state"] == "done":
+            seconds.setdefault(row["genome"], []).append(row["cpu"])
+    quick = {genome for genome, own in seconds.items() if median(own) <= SLOW_SECONDS}
+    return [genome for genome in genomes if genome.hash in quick][:count]
 
 
 def _spec(genome: Genome, stage: Stage, setting: Setting, seed: int, rate: float) -> TrialSpec:

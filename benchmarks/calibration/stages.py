@@ -10,7 +10,7 @@ from palmette.ladder.scales import Rung, pocket
 SEEDS = 2
 RATES = (7e-3, 1.5e-2, 3e-2)
 FACTOR, EXTENSIONS = 2.0, 2  # the sweep goes on past an edge that holds the optimum
-SLOW_SECONDS = 25.0  # of one trial at the first rung: slower genomes are not raised further
+SLOW_SECONDS = 8.0  # of a trial at the first rung, at the median: slower ones are raised no further
 
 TEXT_TOKENS, TASK_TOKENS = 16_384, 8_192  # of an evaluation
 
@@ -27,14 +27,19 @@ RUNGS: dict[str, Rung] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One suite at one rung; `genomes` from the head of the list, `seeds` of each."""
+    """One suite at one rung, for as many `genomes` of the list.
+
+    A genome gets the whole sweep with its first seed, or as many of the best `rates` of the stage
+    `after`; then the best of them with its second seed.
+    """
 
     name: str
     suite: str
     rung: Rung
     genomes: int
     seeds: int = SEEDS
-    extensions: int = EXTENSIONS
+    rates: int = len(RATES)
+    after: str | None = None
 
 
 def stages(tasks: Sequence[str] = ()) -> dict[str, Stage]:
@@ -42,9 +47,10 @@ def stages(tasks: Sequence[str] = ()) -> dict[str, Stage]:
     made = []
     for suite in ("text", "wide"):
         tokens = TEXT_TOKENS if suite == "text" else TASK_TOKENS
-        for name, count in (("0", 194), ("1", 194), ("2", 84), ("3", 42)):
+        for name, count, rates in (("0", 194, 3), ("1", 194, 3), ("2", 72, 2), ("3", 36, 1)):
             rung = replace(RUNGS[name], evaluation_tokens=tokens, evaluated=(), scored=())
-            made.append(Stage(f"{suite}-{name}", suite, rung, count))
+            after = f"{suite}-{int(name) - 1}" if rates < len(RATES) else None
+            made.append(Stage(f"{suite}-{name}", suite, rung, count, SEEDS, rates, after))
     alone = replace(RUNGS["1"], evaluation_tokens=TASK_TOKENS, evaluated=(), scored=())
-    made += [Stage(f"{task}-alone", task, alone, 20, 1, 0) for task in tasks]
+    made += [Stage(f"{task}-alone", task, alone, 20, 1) for task in tasks]
     return {stage.name: stage for stage in made}
