@@ -175,15 +175,24 @@ class Verdict(Record):
 
 
 class CanaryRow(Record):
-    """A saved model, loaded and evaluated by another process. Scores are the endpoint's."""
+    """A saved model, loaded and evaluated by another process. Scores are the endpoint's.
+
+    A file that could not be evaluated has no scores and neither agrees nor differs.
+    """
 
     label: str
     seed: int
     told: Finite  # by the process that trained it
-    reloaded: Finite
-    fresh: Finite  # of the same genome with weights made afresh
+    reloaded: Finite | None
+    fresh: Finite | None  # of the same genome with weights made afresh
     agrees: bool
     differs: bool
+    reason: str | None = None  # a sentence, if it does not agree or does not differ
+
+    @property
+    def passed(self) -> bool:
+        """Whether the saved model is what was evaluated, and was trained."""
+        return self.agrees and self.differs
 
 
 class Rate(Record):
