@@ -6,6 +6,7 @@ Missing is None, never zero. Intervals are 95 %. Units are in the names.
 from palmette.records._base import Finite, Record
 from palmette.records.campaign import (
     CampaignConfig,
+    CampaignKind,
     CampaignState,
     Candidate,
     Event,
@@ -23,6 +24,7 @@ from palmette.records.exam import (
     Exam,
     ExamPlan,
     ExamRung,
+    ExamState,
     Hypothesis,
     League,
     LedgerRow,
@@ -30,6 +32,7 @@ from palmette.records.exam import (
     Price,
     Rate,
     Sat,
+    StoredExam,
     Verdict,
 )
 from palmette.records.rows import (
@@ -73,6 +76,7 @@ __all__ = [
     "AttemptOutcome",
     "BestRow",
     "CampaignConfig",
+    "CampaignKind",
     "CampaignState",
     "CanaryRow",
     "Candidate",
@@ -93,6 +97,7 @@ __all__ = [
     "Exam",
     "ExamPlan",
     "ExamRung",
+    "ExamState",
     "FileRow",
     "Finite",
     "GateResult",
@@ -117,6 +122,7 @@ __all__ = [
     "ShowRow",
     "Span",
     "StatusRow",
+    "StoredExam",
     "StoredTrial",
     "Stranger",
     "Study",

@@ -10,6 +10,7 @@ from palmette.records.study import Span
 League = Literal["open", "constant-state"]
 Claim = Literal["score", "efficiency"]
 EntryRole = Literal["candidate", "baseline", "tuned", "placebo"]
+ExamState = Literal["running", "finished"]
 
 
 class Draw(Record):
@@ -107,7 +108,7 @@ class ExamPlan(Record):
     rate_factor: float
     extensions: int
     looks: tuple[int, ...]  # seeds after which the last rung is judged
-    shares: tuple[float, ...]  # of a hypothesis' alpha, cumulative at each look
+    shares: tuple[float, ...]  # of a hypothesis' alpha that each look may spend; 1 together
     q: Finite  # false-discovery rate over the life of the store
     paired: bool
     correlation: Span | None = None  # between entries over shared seeds, where it was calibrated
@@ -121,15 +122,21 @@ class ExamPlan(Record):
 
 
 class Sat(Record):
-    """What an entry measured at a rung: one value a seed, in the order of `seeds`."""
+    """What an entry measured at a rung: one value a seed, in the order of `seeds`.
+
+    `seeds` are the first of those planned, in the planned order: what has ended beyond a seed that
+    has not is left out. `failed` says that no more will come: every rate of the sweep has failed,
+    or the next seed at the chosen one has.
+    """
 
     label: str
     rung: str
-    learning_rate: Finite
+    learning_rate: Finite | None  # None where every rate has failed
     seeds: tuple[int, ...]
     scores: tuple[Finite, ...]  # the endpoint: mean over sealed tasks
     text_bits: tuple[Finite, ...]  # bits per byte of held-out text
     tasks: dict[str, tuple[Finite, ...]]  # score by sealed task
+    failed: bool = False
 
 
 class Contrast(Record):
@@ -215,12 +222,25 @@ class NullExams(Record):
     rate_bound: Rate
 
 
+class StoredExam(Record):
+    """An exam as the store holds it; what came of it is empty until it is finished."""
+
+    number: int  # from 1, over the life of the store
+    campaign: str
+    sitting: str  # the campaign of kind `exam` that holds its trials
+    state: ExamState
+    plan: ExamPlan
+    verdicts: tuple[Verdict, ...] = ()
+    placebos: tuple[Verdict, ...] = ()
+    nulls: NullExams | None = None
+
+
 class Exam(Record):
     """`verify`: an exam from the store alone."""
 
     exam: int
     campaign: str
-    state: Literal["running", "finished"]
+    state: ExamState
     plan: ExamPlan
     draw: Draw
     sat: tuple[Sat, ...]
