@@ -1,0 +1,145 @@
+"""The canary: what was trained is what was evaluated.
+
+Every model of an exam's last rung is saved by its trainer. Another process builds the genome anew,
+evaluates it untrained, loads the file and evaluates it again (`reload.py`). The figures have to be
+the trainer's own, every bit of them: a member of a pack is evaluated by itself, so how it was
+trained changes nothing, and evaluation has one thread and one order of sums. An untrained copy's
+have to be others. An evaluation of weights that were never loaded, or never trained, has happened
+in published work, and passes every test that looks at scores alone.
+
+What cannot be evaluated is a failed canary that says why; none is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from palmette.records import CanaryRow, StoredTrial, TaskMetrics, TrialResult
+from palmette.train.executor import Executor, Finished
+
+ATTEMPTS = 3  # at a model whose process is lost
+WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of an exam: the label of its entry, and the finished trial that saved it."""
+
+    label: str
+    trial: StoredTrial
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What its row is kept under."""
+        return self.label, self.trial.spec.seed
+
+    @property
+    def result(self) -> TrialResult:
+        """What its trainer measured."""
+        assert self.trial.result is not None, "a canary is of a finished trial"
+        return self.trial.result
+
+
+Endpoint = Callable[[dict[str, TaskMetrics]], float]
+"""One number of a trial's metrics: the mean over sealed tasks' scores."""
+
+
+def unheard(models: Iterable[Model], rows: Iterable[CanaryRow]) -> list[Model]:
+    """The models that have no row yet."""
+    heard = {(row.label, row.seed) for row in rows}
+    return [model for model in models if model.key not in heard]
+
+
+def listen(
+    models: Collection[Model],
+    folder: Path,
+    executor: Executor,
+    endpoint: Endpoint,
+    tell: Callable[[CanaryRow], None],
+    beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Evaluates every model again and tells a row of each, as soon as there is one.
+
+    `folder` holds the files, named after the trials' keys; `executor` is a pool whose runner is
+    `reload.RUNNER`. `beat` is called twice a second or so. Interrupted, it is taken up by calling
+    it again with the models that are left (`unheard`).
+    """
+    waiting = list(models)
+    running: dict[str, Model] = {}
+    tries: dict[str, int] = {}
+    while waiting or running:
+        while waiting and executor.free:
+            model = waiting.pop(0)
+            key = model.trial.key
+            running[key] = model
+            tries[key] = tries.get(key, 0) + 1
+            executor.submit(model.trial.spec, folder / f"{key}.pt")
+        for ended in executor.wait(WAIT_SECONDS):
+            model = running.pop(ended.key)
+            if ended.outcome in ("lost", "blocked") and tries[ended.key] < ATTEMPTS:
+                waiting.append(model)
+            else:
+                tell(row_of(model, ended, endpoint))
+        beat()
+
+
+def row_of(model: Model, ended: Finished, endpoint: Endpoint) -> CanaryRow:
+    """What came of one model."""
+    own = model.result.metrics
+    told = endpoint(own)
+    label, seed = model.key
+    if ended.result is None:
+        return CanaryRow(
+            label=label,
+            seed=seed,
+            told=told,
+            reloaded=None,
+            fresh=None,
+            agrees=False,
+            differs=False,
+            reason=ended.reason or "its process gave no reason",
+        )
+    again, fresh = ended.result.metrics, ended.result.select
+    agrees, differs = again == own, all(fresh[task] != again[task] for task in again)
+    return CanaryRow(
+        label=label,
+        seed=seed,
+        told=told,
+        reloaded=endpoint(again),
+        fresh=endpoint(fresh),
+        agrees=agrees,
+        differs=differs,
+        reason=_disagreement(own, again) if not agrees else None if differs else UNTRAINED,
+    )
+
+
+UNTRAINED = "an untrained copy has the same figures: the weights were never loaded"
+
+
+def summary(rows: Sequence[CanaryRow]) -> str:
+    """One sentence about all of them."""
+    if not rows:
+        return "No saved model was evaluated again."
+    failed = [row for row in rows if not row.passed]
+    if not failed:
+        return (
+            f"All {len(rows)} saved models, loaded and evaluated by another process, gave the "
+            "trainer's figures to the last bit; untrained copies gave others."
+        )
+    first = failed[0]
+    return (
+        f"{len(failed)} of {len(rows)} saved models failed the canary; the first is {first.label}, "
+        f"seed {first.seed}: {first.reason}."
+    )
+
+
+def _disagreement(told: dict[str, TaskMetrics], again: dict[str, TaskMetrics]) -> str:
+    if told.keys() != again.keys():
+        return f"the trainer measured {sorted(told)}, another process {sorted(again)}"
+    task = next(task for task in told if told[task] != again[task])
+    return (
+        f"the saved weights give {again[task].bits!r} bits on {task} in another process, the "
+        f"trainer told {told[task].bits!r}"
+    )
