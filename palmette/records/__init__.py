@@ -32,6 +32,7 @@ from palmette.records.exam import (
     Price,
     Rate,
     Sat,
+    Spent,
     StoredExam,
     Verdict,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "Setting",
     "ShowRow",
     "Span",
+    "Spent",
     "StatusRow",
     "StoredExam",
     "StoredTrial",

@@ -220,6 +220,7 @@ class NullExams(Record):
     alpha: Finite
     rate: Span
     rate_bound: Rate
+    p: tuple[Finite, ...] = ()  # of each exam the smallest, over its candidates and looks
 
 
 class StoredExam(Record):
@@ -233,6 +234,14 @@ class StoredExam(Record):
     verdicts: tuple[Verdict, ...] = ()
     placebos: tuple[Verdict, ...] = ()
     nulls: NullExams | None = None
+
+
+class Spent(Record):
+    """What an exam has cost so far: its own trials, without the searches that tuned baselines."""
+
+    trials: int  # that ended
+    failed: int  # of them
+    worker_seconds: Finite
 
 
 class Exam(Record):
@@ -250,3 +259,4 @@ class Exam(Record):
     nulls: NullExams | None
     canary: tuple[CanaryRow, ...]
     ledger: tuple[LedgerRow, ...]
+    spent: Spent | None = None  # None where its trials are not at hand
