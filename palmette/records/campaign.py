@@ -11,6 +11,7 @@ from palmette.records.thought import DesignerConfig
 
 Role = Literal["found", "root", "baseline", "placebo"]
 CampaignState = Literal["running", "stopped", "finished"]
+CampaignKind = Literal["grow", "compare", "tune", "exam"]
 
 
 class Prediction(Record):
@@ -69,6 +70,6 @@ class CampaignConfig(Record):
     kernel: str = "torch"  # the form that its trials' models compute with
     packed: bool = False  # whether trials of one genome and rung are trained at once
     compiled: tuple[str, ...] = ()  # the rungs whose trials go through torch.compile
-    kind: Literal["grow", "compare", "tune", "exam"] = "grow"
+    kind: CampaignKind = "grow"
     mix: Literal["turns", "bandit"] = "turns"  # how several proposers share the proposals
     designer: DesignerConfig | None = None  # of the language models among the proposers

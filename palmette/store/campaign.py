@@ -25,6 +25,7 @@ from palmette.records import (
     CampaignConfig,
     CampaignState,
     Candidate,
+    Draw,
     Event,
     StoredTrial,
     Stranger,
@@ -33,7 +34,7 @@ from palmette.records import (
     TrialSpec,
     TrialState,
 )
-from palmette.store import attempts, candidates, thoughts, trials
+from palmette.store import attempts, candidates, draws, thoughts, trials
 from palmette.store.database import Database
 from palmette.store.lease import Holder, Lease, holder
 from palmette.store.rows import record, storable
@@ -218,6 +219,18 @@ class Campaign:
         return [
             Event(seconds=row.seconds, kind=row.kind, detail=json.loads(row.detail)) for row in rows
         ]
+
+    # --- sealed tasks ---
+
+    def commit_draw(self) -> Draw:
+        """Draws the secret of new sealed tasks and tells its hash; an exam tells the rest."""
+        with self._writing() as connection:
+            return draws.commit(connection, self._id)
+
+    def draws(self) -> list[Draw]:
+        """What may be told of the campaign's draws: secrets only of those that were opened."""
+        with self._database.reading() as connection:
+            return draws.read(connection, self._id)
 
     # --- how far it came ---
 

@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from palmette.errors import StorageError
 
 WRITES = "palmette_writes"  # an execution option of a connection
+HIDDEN = True  # neither a log nor a traceback shows values: secrets of sealed tasks are among them
 
 
 class Database:
@@ -114,7 +115,9 @@ class Database:
                 raise
             return connection
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+        engine = create_engine(
+            "sqlite://", creator=connect, poolclass=QueuePool, hide_parameters=HIDDEN
+        )
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -138,7 +141,7 @@ class Database:
 
     def _server(self) -> Engine:
         try:
-            engine = create_engine(self.location, pool_pre_ping=True)
+            engine = create_engine(self.location, pool_pre_ping=True, hide_parameters=HIDDEN)
         except ModuleNotFoundError as error:
             raise StorageError(
                 f"{self.shown} wants the driver {error.name}, which is not installed; run: "

@@ -17,7 +17,7 @@ from palmette.store.database import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"  # the newest file in migrations/versions
+HEAD = "0004"  # the newest file in migrations/versions
 VERSION_TABLE = "palmette_version"
 LOCATION = "palmette.store:migrations"
 

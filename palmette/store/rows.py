@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from palmette.errors import StorageError
 from palmette.records import Record
@@ -26,16 +27,25 @@ def record(kind: type[R], text: str) -> R:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        faults = [
-            ".".join(map(str, fault["loc"])) + f" ({fault['msg'].lower()})"
-            for fault in error.errors()
-        ]
-        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise StorageError(
-            f"the store holds a {kind.__name__} that this version cannot read, because of "
-            f"{', '.join(faults[:SHOWN])}{more}; it is damaged or another version's: use the "
-            "palmette that wrote it, or name another store with --storage"
-        ) from error
+        raise _unreadable(kind, error) from error
+
+
+def records(kind: type[R], text: str) -> tuple[R, ...]:
+    """The records that a column holds as a list; raises as `record` does."""
+    try:
+        return TypeAdapter(tuple[kind, ...]).validate_json(text)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise _unreadable(kind, error) from error
+
+
+def listed(held: Iterable[Record]) -> str:
+    """Records as the text of such a column.
+
+    >>> from palmette.records import LineageRow
+    >>> records(LineageRow, listed([]))
+    ()
+    """
+    return "[" + ",".join(one.model_dump_json() for one in held) + "]"
 
 
 def storable(value: Any) -> Any:
@@ -53,3 +63,15 @@ def storable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(storable, value))
     return value
+
+
+def _unreadable(kind: type[Record], error: ValidationError) -> StorageError:
+    faults = [
+        ".".join(map(str, fault["loc"])) + f" ({fault['msg'].lower()})" for fault in error.errors()
+    ]
+    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return StorageError(
+        f"the store holds a {kind.__name__} that this version cannot read, because of "
+        f"{', '.join(faults[:SHOWN])}{more}; it is damaged or another version's: use the palmette "
+        "that wrote it, or name another store with --storage"
+    )

@@ -11,6 +11,10 @@
     thought    each step of a designer: who was asked, what came of it, what it cost
     prompt     the texts that designers were given, by the hash that a thought names
     lease      who grows the campaign right now
+    draw       the secrets from which sealed tasks are made, and what was told of them
+    exam       what was fixed before an exam's first trial, and what came of it
+    ledger     every hypothesis that was ever sent to an exam, with the error it may spend
+    canary     models of exams that another process has evaluated again
 
 Whole records (a trial's spec and result, a prediction) are JSON text, written and read by pydantic:
 exact for every float, and one column stays one record when the record gains a field. What a person
@@ -22,6 +26,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -224,3 +229,59 @@ class LeaseTable(Table):
     host: Mapped[str] = mapped_column(String(255))
     process_started: Mapped[float] = mapped_column(Double)
     heartbeat: Mapped[float] = mapped_column(Double)
+
+
+class DrawTable(Table):
+    """A secret, 32 bytes as hex, and its SHA-256. `number` counts from 1 within the campaign."""
+
+    __tablename__ = "draw"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    commitment: Mapped[str] = mapped_column(HASH)
+    secret: Mapped[str] = mapped_column(HASH)
+    committed_at: Mapped[str] = mapped_column(String(40))  # UTC, ISO 8601
+    opened_at: Mapped[str | None] = mapped_column(String(40))
+
+
+class ExamTable(Table):
+    """An exam of a campaign's genomes. `sitting` names the campaign that holds its trials; what
+    came of it is there once its state is finished.
+    """
+
+    __tablename__ = "exam"
+    __table_args__ = (UniqueConstraint("sitting"), Index(None, "campaign_id"))
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"))
+    sitting: Mapped[str] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(16))  # records.ExamState
+    plan: Mapped[str] = mapped_column(Text)  # records.ExamPlan
+    verdicts: Mapped[str | None] = mapped_column(Text)  # JSON list of records.Verdict
+    placebos: Mapped[str | None] = mapped_column(Text)  # JSON list of records.Verdict
+    nulls: Mapped[str | None] = mapped_column(Text)  # records.NullExams
+
+
+class LedgerTable(Table):
+    """A hypothesis. `number` counts from 1 over the life of the store."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (Index(None, "exam"),)
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    exam: Mapped[int] = mapped_column(ForeignKey("exam.number"))
+    hypothesis: Mapped[str] = mapped_column(Text)  # records.Hypothesis
+    alpha: Mapped[float] = mapped_column(Double)
+    p: Mapped[float | None] = mapped_column(Double)
+    verified: Mapped[bool | None] = mapped_column(Boolean)
+
+
+class CanaryTable(Table):
+    """A model that was saved, loaded by another process and evaluated again."""
+
+    __tablename__ = "canary"
+
+    exam: Mapped[int] = mapped_column(ForeignKey("exam.number"), primary_key=True)
+    label: Mapped[str] = mapped_column(Text, primary_key=True)
+    seed: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    record: Mapped[str] = mapped_column(Text)  # records.CanaryRow

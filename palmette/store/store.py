@@ -11,7 +11,8 @@ from typing import Self
 from sqlalchemy import Connection, insert, select, update
 
 from palmette.errors import StorageError, UnknownNameError
-from palmette.records import CampaignConfig, DesignerConfig
+from palmette.records import CampaignConfig, CampaignKind, DesignerConfig
+from palmette.store import draws
 from palmette.store.campaign import Campaign
 from palmette.store.database import Database, locate
 from palmette.store.migrate import prepare
@@ -80,10 +81,15 @@ class Store:
         path = self._database.path or Path(f"{self._database.location.database}.db").absolute()
         return path.with_name(path.name + ".weights")
 
-    def campaigns(self) -> list[str]:
-        """The names of all campaigns, in the order in which they were made."""
+    @property
+    def database(self) -> Database:
+        """The open database, for `ExamRoom`."""
+        return self._database
+
+    def campaigns(self, kind: CampaignKind | None = None) -> list[str]:
+        """The names of all campaigns, or of those of a kind, in the order of their making."""
         with self._database.reading() as connection:
-            return _names(connection)
+            return _names(connection, kind)
 
     def campaign(self, name: str) -> Campaign:
         """The campaign with this name; `UnknownNameError` if there is none."""
@@ -94,7 +100,10 @@ class Store:
         return self._campaign(*found)
 
     def latest(self) -> Campaign:
-        """The campaign that was grown last, comparisons aside; `StorageError` if there is none."""
+        """The search that was grown last; `StorageError` if there is none.
+
+        Comparisons, exams and what is tuned for an exam are none.
+        """
         newest = select(CampaignTable.id, CampaignTable.config).order_by(
             CampaignTable.used.desc(), CampaignTable.id.desc()
         )
@@ -107,8 +116,13 @@ class Store:
             f"the store {self._database.shown} holds no campaign yet; run `palmette grow` first"
         )
 
-    def create_campaign(self, config: CampaignConfig, load_if_exists: bool = True) -> Campaign:
+    def create_campaign(
+        self, config: CampaignConfig, load_if_exists: bool = True, *, draw: bool = False
+    ) -> Campaign:
         """Makes a campaign, or loads the one that has this name and the same configuration.
+
+        With `draw`, one that is made commits to its sealed tasks in the same write: it has its
+        draw from the start, and only one.
 
         Raises `StorageError` if that one differs (every changed field is named, with both
         values), if `load_if_exists` is False, or for a name that could not be a directory's.
@@ -132,6 +146,9 @@ class Store:
                 )
                 connection.execute(row)
                 found = _find(connection, config.name)
+                assert found is not None, "just inserted"
+                if draw:
+                    draws.commit(connection, found[0])
             elif not load_if_exists:
                 raise StorageError(
                     f"there is a campaign {config.name!r} already; choose another name, or "
@@ -141,15 +158,18 @@ class Store:
                 _refuse_changes(found[1], config)
                 used = update(CampaignTable).where(CampaignTable.id == found[0])
                 connection.execute(used.values(used=now))
-        assert found is not None, "just inserted"
         return self._campaign(*found)
 
     def _campaign(self, number: int, config: CampaignConfig) -> Campaign:
         return Campaign(self._database, number, config, self.weights_directory / config.name)
 
 
-def _names(connection: Connection) -> list[str]:
-    return list(connection.scalars(select(CampaignTable.name).order_by(CampaignTable.id)))
+def _names(connection: Connection, kind: CampaignKind | None = None) -> list[str]:
+    every = select(CampaignTable.name, CampaignTable.config).order_by(CampaignTable.id)
+    rows = connection.execute(every).all()
+    return [
+        row.name for row in rows if kind is None or record(CampaignConfig, row.config).kind == kind
+    ]
 
 
 def _find(connection: Connection, name: str) -> tuple[int, CampaignConfig] | None:

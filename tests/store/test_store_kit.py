@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from palmette.testing.exam_room_kit import ExamRoomKit
 from palmette.testing.store_kit import StoreKit
 
 
-class TestSqlite(StoreKit):
+class Sqlite:
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'a store.db'}"
 
 
-class TestPostgresql(StoreKit):
+class Postgresql:
     """On the empty database that PALMETTE_TEST_POSTGRESQL names (its tables are dropped)."""
 
     @pytest.fixture
@@ -33,3 +34,19 @@ class TestPostgresql(StoreKit):
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
         engine.dispose()
+
+
+class TestSqlite(Sqlite, StoreKit):
+    pass
+
+
+class TestExamsOnSqlite(Sqlite, ExamRoomKit):
+    pass
+
+
+class TestPostgresql(Postgresql, StoreKit):
+    pass
+
+
+class TestExamsOnPostgresql(Postgresql, ExamRoomKit):
+    pass
