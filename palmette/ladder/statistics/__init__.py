@@ -1,0 +1,70 @@
+"""Honest numbers for small samples; scipy does the work, each formula names its source."""
+
+from palmette.ladder.statistics.contrast import (
+    Difference,
+    contrast,
+    difference_parts,
+    seed_correlation,
+    upper_tail,
+)
+from palmette.ladder.statistics.correlation import rank_correlation
+from palmette.ladder.statistics.discovery import (
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    gamma,
+    lond_levels,
+)
+from palmette.ladder.statistics.intervals import (
+    CONFIDENCE,
+    Estimate,
+    difference,
+    mean_interval,
+    share,
+)
+from palmette.ladder.statistics.looks import nominal_levels, shares, spent
+from palmette.ladder.statistics.pairing import Pairing, mean_correlation, pairing_pays
+from palmette.ladder.statistics.power import (
+    detectable_effect,
+    difference_deviation,
+    power_of,
+    seeds_needed,
+    seeds_to_verify,
+)
+from palmette.ladder.statistics.shrinkage import best_of, shrink
+from palmette.ladder.statistics.spread import Noise, paired_noise, pooled_noise
+from palmette.ladder.statistics.union import intersection_union
+
+__all__ = [
+    "CONFIDENCE",
+    "Difference",
+    "Estimate",
+    "Noise",
+    "Pairing",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "best_of",
+    "contrast",
+    "detectable_effect",
+    "difference",
+    "difference_deviation",
+    "difference_parts",
+    "gamma",
+    "intersection_union",
+    "lond_levels",
+    "mean_correlation",
+    "mean_interval",
+    "nominal_levels",
+    "paired_noise",
+    "pairing_pays",
+    "pooled_noise",
+    "power_of",
+    "rank_correlation",
+    "seed_correlation",
+    "seeds_needed",
+    "seeds_to_verify",
+    "share",
+    "shares",
+    "shrink",
+    "spent",
+    "upper_tail",
+]
