@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from palmette.cli._options import Form
-from palmette.records import Record
+from palmette.records import Rate, Record
 
 MISSING = "–"
 PIPE_WIDTH = 200  # columns, where the output is not a terminal
@@ -117,7 +117,7 @@ def cell(field: str, value: object) -> str:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if field in ("genome", "best", "hash") and isinstance(value, str) and "(" not in value:
+    if field in ("genome", "best", "hash", "draw") and isinstance(value, str) and "(" not in value:
         return value[:HASH_DIGITS]
     if field == "parents" and isinstance(value, tuple):
         return " + ".join(parent[:HASH_DIGITS] for parent in value)
@@ -125,6 +125,8 @@ def cell(field: str, value: object) -> str:
         return size(value)
     if field.endswith("_seconds") and isinstance(value, float):
         return duration(value)
+    if isinstance(value, Rate):
+        return f"{value.happened} of {value.cases} (at most {value.bound:.0%} of all)"
     if isinstance(value, dict):
         return ", ".join(f"{number} {name}" for name, number in value.items())
     if isinstance(value, int) and field not in EXACT:

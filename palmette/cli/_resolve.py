@@ -131,5 +131,7 @@ def _hash(digits: str, storage: str, campaign: str | None) -> Resolved:
 
 def _candidates(storage: str, campaign: str | None) -> list[Candidate]:
     with Store(storage, create=False) as store:
-        names = store.campaigns() if campaign is None else [campaign]
+        searches = set(store.campaigns("grow"))  # last, for a genome goes by the name it has there
+        every = sorted(store.campaigns(), key=searches.__contains__)
+        names = every if campaign is None else [campaign]
         return [c for name in names for c in store.campaign(name).candidates() if not c.replica]

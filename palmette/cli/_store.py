@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from palmette.errors import StorageError, UserError
 from palmette.ladder.scales import SCALES, Scale
 from palmette.ladder.scales import scale as scale_named
+from palmette.records import CampaignConfig
 from palmette.store import Campaign, Store
+
+ELSEWHERE = {
+    "compare": "a comparison; run the same `palmette compare` again to see it",
+    "exam": "the trials of an exam; run the same `palmette verify` again to see it",
+}
 
 
 @contextmanager
@@ -18,14 +24,20 @@ def reading(storage: str, campaign: str | None) -> Iterator[Campaign]:
     Raises `StorageError` if there is no store, `UnknownNameError` if it has no such campaign.
     """
     with Store(storage, create=False) as store:
-        yield _known(store.latest() if campaign is None else store.campaign(campaign))
+        yield chosen(store, campaign)
+
+
+def chosen(store: Store, campaign: str | None) -> Campaign:
+    """The campaign of this name, or the last one grown, with its users' files."""
+    return _known(store.latest() if campaign is None else store.campaign(campaign))
 
 
 @contextmanager
 def holding(genome: str, storage: str, campaign: str | None) -> Iterator[Campaign | None]:
     """The campaign that has a genome (hash) as its candidate, the last one made if several have.
 
-    None if none has, or if there is no store: a genome can be looked at without one.
+    None if none has, or if there is no store: a genome can be looked at without one. Exams, what is
+    tuned for them and comparisons are left out; one that is asked for by name is refused.
     """
     if not Store.exists(storage):
         if campaign is not None:
@@ -33,7 +45,9 @@ def holding(genome: str, storage: str, campaign: str | None) -> Iterator[Campaig
         yield None
         return
     with Store(storage, create=False) as store:
-        names = store.campaigns() if campaign is None else [campaign]
+        if campaign is not None:
+            require_search(store.campaign(campaign).config)
+        names = store.campaigns("grow") if campaign is None else [campaign]
         found = [stored for name in names if (stored := _has(store.campaign(name), genome))]
         yield _known(found[-1]) if found else None
 
@@ -49,23 +63,27 @@ def _known(campaign: Campaign) -> Campaign:
 
 
 def _has(campaign: Campaign, genome: str) -> Campaign | None:
-    if campaign.config.kind != "grow":
-        return None
     return campaign if any(c.genome == genome for c in campaign.candidates()) else None
+
+
+def require_search(config: CampaignConfig) -> None:
+    """Raises `UserError` for a comparison's campaign and an exam's."""
+    if config.kind in ELSEWHERE:
+        raise UserError(
+            f"{config.name!r} holds {ELSEWHERE[config.kind]}, or name a campaign with --campaign "
+            "(`palmette trials` lists its trials)"
+        )
 
 
 def scale_of(campaign: Campaign) -> Scale:
     """The ladder of a campaign.
 
-    Raises `UserError` for a comparison, which has one of its own, and for a campaign whose scale
-    meant something else when it was grown: its trials would be ranked by the wrong rules.
+    Raises `UserError` for a comparison and an exam, which have one of their own, and for a campaign
+    whose scale meant something else when it was grown: its trials would be ranked by the wrong
+    rules.
     """
     config = campaign.config
-    if config.kind == "compare":
-        raise UserError(
-            f"{config.name!r} holds a comparison; run the same `palmette compare` again to see "
-            "it, or name a campaign with --campaign"
-        )
+    require_search(config)
     if config.scale not in SCALES:
         raise UserError(
             f"campaign {config.name!r} was grown at scale {config.scale!r}, which is not in this "

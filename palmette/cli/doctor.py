@@ -86,10 +86,13 @@ def _store(storage: str) -> DoctorRow:
         if not Store.exists(storage):
             return _missing("store", f"none at {storage} yet; `palmette grow` makes it")
         with Store(storage, create=False) as store:
-            names = store.campaigns()
+            exams = set(store.campaigns("exam"))
+            aside = exams | set(store.campaigns("tune"))
+            names = [name for name in store.campaigns() if name not in aside]
     except StorageError as error:
         return _broken("store", str(error))
-    return _fine("store", f"{storage}: campaigns {', '.join(names) or 'none'}")
+    examined = f"; exams: {len(exams)}" if exams else ""
+    return _fine("store", f"{storage}: campaigns {', '.join(names) or 'none'}{examined}")
 
 
 def _disk() -> DoctorRow:

@@ -30,8 +30,9 @@ def trials(
 ) -> None:
     """List all trials of a campaign in the order in which they were queued."""
     with reading(storage, campaign) as stored:
-        name = stored.config.scale
-        rungs = {rung.digest: rung for rung in scale(name).rungs} if name in SCALES else {}
+        config = stored.config
+        ranked = config.kind != "exam" and config.scale in SCALES
+        rungs = {rung.digest: rung for rung in scale(config.scale).rungs} if ranked else {}
         rows = [trial_row(trial, rungs) for trial in stored.trials()]
     show_rows(rows, form, COLUMNS)
 
@@ -39,8 +40,8 @@ def trials(
 def trial_row(trial: StoredTrial, rungs: dict[str, Rung]) -> TrialRow:
     """What is shown of a trial; `rungs` by digest.
 
-    The score is missing for a rung that is none of them: a comparison's, or one of another version,
-    for which it is not known which tasks counted.
+    The score is missing for a rung that is none of them: a comparison's or an exam's, or one of
+    another version, for which it is not known which tasks counted.
     """
     spec, result = trial.spec, trial.result
     rung = rungs.get(spec.rung_digest)

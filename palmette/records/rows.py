@@ -8,6 +8,7 @@ from pydantic import Field
 
 from palmette.records._base import Finite, Record
 from palmette.records.campaign import CampaignState, Prediction, Role
+from palmette.records.exam import Rate
 from palmette.records.stranger import GateResult
 from palmette.records.trial import TaskMetrics, TrialState
 
@@ -85,6 +86,10 @@ class StatusRow(Record):
     kernels: str = "torch"  # how its trials are trained, in a few words
     model_tokens: int | None = None  # in prompts and answers; None if no model was asked
     model_usd: float | None = None  # of the calls whose price is known
+    draw: str | None = None  # what was told of the newest secret: its SHA-256
+    exams: int = 0  # of its genomes, finished or not
+    verified: int = 0  # hypotheses
+    placebo_rate: Rate | None = None  # of placebos on the last rung, those above the root
 
 
 class CompareRow(Record):

@@ -156,7 +156,8 @@ def prepare(plan: Plan, ladder: Scale | None = None) -> Ground:
 def created(
     store: Store, ground: Ground, load_if_exists: bool = True, ask: Ask = NOBODY
 ) -> Campaign:
-    """The campaign in a store, made if it is new, without its candidates.
+    """The campaign in a store, made if it is new, without its candidates; a new search with a draw
+    of sealed tasks, of which it tells the hash alone.
 
     `ask` is for what the plan leaves open, see `manner.settled`. Raises `UserError` as that does,
     `StorageError` as `Store.create_campaign` does.
@@ -165,7 +166,8 @@ def created(
     kept = store.campaign(name).config if name in store.campaigns() else None
     subject = (ground.root, ground.scale, ground.context)
     config, events = settled(ground.config, kept, ground.left_open, subject, ask)
-    campaign = store.create_campaign(config, load_if_exists=load_if_exists)
+    searches = config.kind == "grow"  # and commits to the sealed tasks of its exam
+    campaign = store.create_campaign(config, load_if_exists, draw=searches)
     for event in events:
         campaign.add_event(event)
     return campaign

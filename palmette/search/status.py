@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from palmette.ladder.ranking import best_rows
+from palmette.ladder.rate import placebo_rate
 from palmette.ladder.scales import Scale
 from palmette.records import StatusRow
 from palmette.search.manner import manner
@@ -12,11 +13,16 @@ from palmette.store import Campaign
 
 
 def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
-    """Counts, budget, time, and the best found genome so far (None before there is one)."""
+    """Counts, budget, time, and the best found genome so far (None before there is one).
+
+    Of exams it knows nothing: the command adds them.
+    """
     candidates, trials = campaign.candidates(), campaign.trials()
     states = Counter(trial.state for trial in trials)
     tokens, usd = campaign.spent_on_models() or (None, None)
-    best = next((r for r in best_rows(candidates, trials, scale) if r.role == "found"), None)
+    rows = best_rows(candidates, trials, scale)
+    best = next((row for row in rows if row.role == "found"), None)
+    drawn = campaign.draws()
     return StatusRow(
         campaign=campaign.config.name,
         state=campaign.state,
@@ -30,4 +36,6 @@ def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
         kernels=manner(campaign.config),
         model_tokens=tokens,
         model_usd=usd,
+        draw=drawn[-1].commitment if drawn else None,
+        placebo_rate=placebo_rate(rows, scale.rungs[-1].name),
     )
