@@ -2,7 +2,7 @@
 
 from palmette.tasks._base import IGNORE, VOCABULARY, Batch, Marker, Split, Streams, Task
 from palmette.tasks._corpus import Corpus, load_corpus
-from palmette.tasks._suites import SUITES, TASKS, Part, Suite, SuiteBatch, suite
+from palmette.tasks._suites import EXAM, SUITES, TASKS, Part, Suite, SuiteBatch, suite
 from palmette.tasks.copying import Copying
 from palmette.tasks.parity import Parity
 from palmette.tasks.recall import Recall
@@ -11,6 +11,7 @@ from palmette.tasks.text import Text
 from palmette.tasks.words import Words
 
 __all__ = [
+    "EXAM",
     "IGNORE",
     "SUITES",
     "TASKS",

@@ -104,7 +104,8 @@ def code() -> str:
     """SHA-256 over numpy's version and the sources of all tasks: what has drawn the sequences."""
     modules = {type_.__module__ for type_ in TASKS}
     files = {Path(sys.modules[module].__file__ or "") for module in modules}
-    files |= set(Path(palmette.tasks.__file__).parent.glob("*.py"))
+    folder = Path(palmette.tasks.__file__).parent
+    files |= {*folder.glob("*.py"), *(folder / "sealed").glob("*.py")}
     digest = hashlib.sha256(np.__version__.encode())
     for file in sorted(file for file in files if file.is_file()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

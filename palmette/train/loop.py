@@ -31,13 +31,14 @@ from palmette.model import build_at, cost, fit
 from palmette.model.fit import Fit
 from palmette.ops.forms import COMPILED, KERNELS
 from palmette.records import CurvePoint, TrialResult, TrialSpec
-from palmette.tasks import VOCABULARY, Split, Streams, Suite, suite
+from palmette.tasks import VOCABULARY, Split, Streams, Suite
 from palmette.train.batches import batches
 from palmette.train.clock import Clock
 from palmette.train.compiling import compile_blocks
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
 from palmette.train.machine import machine, peak_bytes
+from palmette.train.mixtures import mixture_of
 from palmette.train.optimizer import make_optimizer
 from palmette.train.seeding import NUMERICS, halting_generator, weights_seed
 from palmette.train.segments import losses
@@ -98,7 +99,7 @@ class Subject:
 def prepare(spec: TrialSpec) -> Subject:
     """Checks a spec and sizes its genome. Raises `PalmetteError` as `run_trial` does."""
     _check(spec)
-    mixture = suite(spec.suite)
+    mixture = mixture_of(spec.suite)
     genome = palmette.parse(spec.expression)
     if genome.hash != spec.genome:
         raise PalmetteError(
@@ -136,7 +137,7 @@ def examine(
             shelf,
             spec.kernel,
         )
-        for split in (Split.SELECT, Split.SCORE)
+        for split in (Split.SELECT, subject.mixture.reported)
     )
     clock.lap("evaluation")
     if weights is not None:
