@@ -1,4 +1,4 @@
-"""Rows packed with short strings to train on, and long ones to extrapolate to."""
+"""What tasks share: draws without repetition, packed strings, strings to extrapolate to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from palmette.tasks._base import Ints
+
+
+def distinct(rng: np.random.Generator, rows: int, symbols: int, count: int) -> Ints:
+    """[b count] numbers below `symbols`, none twice in a row."""
+    return np.argsort(rng.random((rows, symbols)), axis=1)[:, :count]
 
 
 def packed_starts(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
+from palmette.tasks._packing import distinct
 
 FIRST_KEY = ord("A")
 FIRST_VALUE = ord("a")
@@ -59,8 +60,8 @@ class Recall(Task):
         require_length(self.name, length, 4)
         pairs = self.pairs(length)
         queries = (length - 2 * pairs) // 2
-        keys = FIRST_KEY + _distinct(rng, rows, self.symbols, pairs)
-        values = FIRST_VALUE + _distinct(rng, rows, self.symbols, pairs)
+        keys = FIRST_KEY + distinct(rng, rows, self.symbols, pairs)
+        values = FIRST_VALUE + distinct(rng, rows, self.symbols, pairs)
         shown = np.broadcast_to(np.arange(pairs), (rows, pairs))
         order = np.concatenate((shown, rng.integers(0, pairs, (rows, queries))), axis=1)
 
@@ -80,8 +81,3 @@ class Recall(Task):
             paired = dict(zip(ids[0:front:2], ids[1:front:2], strict=True))
             answers[row, front:] = [paired.get(token, IGNORE) for token in ids[front:]]
         return answers
-
-
-def _distinct(rng: np.random.Generator, rows: int, symbols: int, count: int) -> Ints:
-    """[b count] numbers below `symbols`, none twice in a row."""
-    return np.argsort(rng.random((rows, symbols)), axis=1)[:, :count]

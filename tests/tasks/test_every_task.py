@@ -11,4 +11,16 @@ def test_contract(task, check):
 
 
 def test_the_folder_is_the_list():
-    assert TASKS.names() == ("copying", "parity", "recall", "sudoku", "text", "words")
+    assert TASKS.names() == (
+        "compression",
+        "copying",
+        "fuzzy_recall",
+        "noisy_recall",
+        "overwriting",
+        "parity",
+        "recall",
+        "regular",
+        "sudoku",
+        "text",
+        "words",
+    )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from palmette.errors import CorpusError, UnknownNameError
-from palmette.tasks import IGNORE, Parity, Part, Recall, Split, Suite, Text, suite
+from palmette.tasks import IGNORE, TASKS, Parity, Part, Recall, Split, Suite, Text, suite
 
 
 def test_batch_rows_belong_to_tasks(corpus):
@@ -46,6 +46,15 @@ def test_every_task_is_a_suite():
     assert not alone.needs_corpus
     assert alone.context(63) == 63
     assert suite("text").needs_corpus
+
+
+def test_wide_has_every_causal_task_of_the_folder():
+    wide = suite("wide")
+    assert {task.name for task in wide.tasks} == set(TASKS.names()) - {"sudoku"}
+    shares = {part.task.name: part.share for part in wide.parts}
+    assert shares.pop("text") == 0.4
+    assert set(shares.values()) == {0.6 / 9}
+    assert wide.context(128) == 256
 
 
 def test_context_covers_extrapolation():
