@@ -6,12 +6,13 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from palmette.errors import CorpusError, UnknownNameError
+from palmette.errors import CorpusError, UnknownNameError, UserError
 from palmette.registry import Registry
 from palmette.tasks._base import Batch, Ints, Split, Streams, Task
 from palmette.tasks.compression import Compression
@@ -27,6 +28,8 @@ from palmette.tasks.words import Words
 
 TASKS: Registry[Task] = Registry("task", "palmette.tasks", Task)  # type: ignore[type-abstract]
 
+EXAM = "exam/"
+"""How the names of exam suites begin; the key of the sealed tasks follows."""
 EVALUATION_TOKENS = 4096  # in one evaluation batch, about: enough to fill the matrix products
 
 
@@ -67,6 +70,7 @@ class Suite:
 
     name: str
     parts: tuple[Part, ...]
+    reported: Split = Split.SCORE  # the split that metrics are reported from
 
     def __post_init__(self) -> None:
         total = math.fsum(part.share for part in self.parts)
@@ -92,6 +96,8 @@ class Suite:
             raise CorpusError(f"suite {self.name!r} reads text and got no corpus")
         lines = [f"{part.task!r} {part.share!r} {part.weight!r}" for part in self.parts]
         lines.append(f"corpus {corpus_sha256 if self.needs_corpus else None}")
+        if self.reported is not Split.SCORE:
+            lines.append(f"reported {self.reported}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def context(self, length: int) -> int:
@@ -172,11 +178,25 @@ def _wide() -> Suite:
 SUITES: dict[str, Callable[[], Suite]] = {"pocket": _pocket, "wide": _wide}
 
 
+def sealed_names() -> tuple[str, ...]:
+    """The names of the sealed families, read off their files: no one here imports them."""
+    folder = Path(__file__).with_name("sealed")
+    found = (path.stem for path in folder.glob("*.py"))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
 def suite(name: str) -> Suite:
     """The suite of this name; every task's own name is a suite of that task alone.
 
-    Raises `UnknownNameError` for a name that is neither.
+    Raises `UserError` for a sealed task or an exam's suite, `UnknownNameError` for a name that is
+    none of these.
     """
+    if name.startswith(EXAM) or name in sealed_names():
+        raise UserError(
+            f"{name!r} is sealed: exams alone train on it, because what a search has seen can no "
+            "longer tell a discovery from luck; choose another suite, one of "
+            f"{', '.join([*SUITES, *TASKS.names()])}, and `palmette verify` sits the exam"
+        )
     if name in SUITES:
         return SUITES[name]()
     if name in TASKS:
