@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from palmette.ladder.results import Ascent, Setting, ascents, wanted_specs
 from palmette.records import Candidate, Event, StoredTrial, TrialResult, TrialSpec
@@ -16,12 +17,39 @@ from palmette.store.campaign import LOST_WITH_GROW
 ATTEMPTS = 3  # of a trial whose worker is lost
 
 
+class Rule(Protocol):
+    """What a candidate is given by itself, and which trials' weights are kept."""
+
+    def wants(self, climber: Ascent) -> Sequence[TrialSpec]:
+        """The trials that a candidate of which nothing is pending still wants."""
+        ...
+
+    def keeps(self, trial: StoredTrial) -> bool:
+        """Whether the trained weights are kept."""
+        ...
+
+
+class Climbing:
+    """The ladder's rule: whatever its rung still lacks; the last rung's weights."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def wants(self, climber: Ascent) -> Sequence[TrialSpec]:
+        """The rest of a sweep, a step past the sweep's edge, or seeds of a higher rung."""
+        return wanted_specs(climber, climber.reached, self._setting)
+
+    def keeps(self, trial: StoredTrial) -> bool:
+        """Whether the trained weights are kept."""
+        return trial.spec.rung == self._setting.scale.rungs[-1].name
+
+
 class Book:
     """Candidates and trials of `campaign`; `clock` returns seconds that only grow.
 
-    Whenever a trial ends, the candidate is given what it still wants at its rung: the rest of a
-    sweep, or a step past the sweep's edge. So a candidate with nothing pending has completed its
-    rung, also after a crash between two writes.
+    Whenever a trial ends, the candidate is given what it still wants by the `rule`, which is the
+    ladder's unless another is given. So a candidate with nothing pending has completed its rung,
+    also after a crash between two writes.
     """
 
     def __init__(
@@ -29,9 +57,11 @@ class Book:
         campaign: Campaign,
         setting: Setting,
         clock: Callable[[], float] = time.monotonic,
+        rule: Rule | None = None,
     ) -> None:
         self.campaign = campaign
         self.setting = setting
+        self.rule: Rule = rule or Climbing(setting)
         self.candidates: list[Candidate] = campaign.candidates()
         self.trials: dict[int, StoredTrial] = {trial.trial: trial for trial in campaign.trials()}
         made = ascents(self.candidates, self.trials.values(), setting.scale)
@@ -106,7 +136,7 @@ class Book:
 
     def _top_up(self, climber: Ascent) -> None:
         if not climber.pending:
-            self.queue(climber, wanted_specs(climber, climber.reached, self.setting))
+            self.queue(climber, self.rule.wants(climber))
 
     def _change(self, trial: int, **changes: object) -> StoredTrial:
         return self._put(self.trials[trial].model_copy(update=changes))

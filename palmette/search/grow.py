@@ -123,10 +123,9 @@ def _submit(executor: Executor, members: Sequence[Member]) -> None:
 
 
 def _member(book: Book, trial: StoredTrial) -> Member:
-    """The trial, with a file for its weights on the last rung."""
+    """The trial, with a file for its weights where the book's rule keeps them."""
     weights = book.campaign.weights_directory / f"{trial.key}.pt"
-    last = trial.spec.rung == book.setting.scale.rungs[-1].name
-    return Member(trial.spec, weights if last else None)
+    return Member(trial.spec, weights if book.rule.keeps(trial) else None)
 
 
 def _keep(book: Book, trial: StoredTrial, finished: Finished) -> StoredTrial:
