@@ -152,10 +152,10 @@ class Contrast(Record):
 
 
 class CarryPoint(Record):
-    """A candidate's advantage over the best human baseline at one rung."""
+    """A candidate's advantage over the best human baseline at a rung; None until all sat there."""
 
     rung: str
-    against: str
+    against: str | None
     advantage: Span | None
 
 
@@ -163,8 +163,12 @@ class Verdict(Record):
     """What an exam says of one hypothesis.
 
     `kind` of what was verified: structural if tuned baselines were beaten as well, tuning if only
-    the defaults were, untold where no tuned ones sat. `text` is held-out text against the best
-    baseline's, in bits per byte, positive being worse.
+    the defaults were, untold where no tuned ones sat or one has failed. `contrasts` are of the look
+    at which each was last looked at: who is beaten is not trained on. Their `p` is of the claim,
+    so for efficiency of being worse by the margin. `text` is held-out text against the baseline
+    for which it is the most doubtful, in bits per byte, positive being worse. `look` is None as
+    long as the verdict is open, and `kind` as long as tuned baselines are. `p` is the largest over
+    the baselines, adjusted for the looks: what is verified has one of at most alpha.
     """
 
     hypothesis: Hypothesis
@@ -220,7 +224,7 @@ class NullExams(Record):
     alpha: Finite
     rate: Span
     rate_bound: Rate
-    p: tuple[Finite, ...] = ()  # of each exam the smallest, over its candidates and looks
+    p: tuple[Finite, ...] = ()  # of each exam the smallest over its hypotheses, had no look stopped
 
 
 class StoredExam(Record):
