@@ -16,7 +16,7 @@ from palmette.grammar.genome import Genome
 from palmette.ladder.results import Setting, seed_of
 from palmette.ladder.scales import pocket
 from palmette.records import TrialResult, TrialSpec
-from palmette.tasks import load_corpus, suite
+from palmette.tasks import Suite, load_corpus, suite
 from palmette.train.pool import Pool
 from palmette.train.seeding import NUMERICS
 
@@ -105,16 +105,8 @@ def run(
     """Trains what is missing; `before` are the rows of the stage that it comes after."""
     mixture = suite(stage.suite)
     corpus = load_corpus()
-    setting = Setting(
-        scale=pocket(),
-        suite=mixture.name,
-        suite_digest=mixture.digest(corpus.sha256),
-        seed=6,
-        numerics=NUMERICS,
-        kernel="native",
-    )
-    number = int(stage.rung.name)
-    seeds = [seed_of(setting, 100 + number, n) for n in range(stage.seeds)]
+    setting = setting_of(mixture, mixture.digest(corpus.sha256))
+    seeds = seeds_of(stage, setting)
     courses = {
         genome.hash: Course(genome, stage, seeds, first_rates(stage, genome, before))
         for genome in genomes
@@ -154,6 +146,23 @@ def run(
                 if done % 50 == 0:
                     print(f"{stage.name}: {done} in {time.monotonic() - began:.0f} s", flush=True)
     print(f"{stage.name}: {done} trials, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def seeds_of(stage: Stage, setting: Setting) -> list[int]:
+    """The seeds of a stage, which all its genomes share."""
+    return [seed_of(setting, 100 + int(stage.rung.name), n) for n in range(stage.seeds)]
+
+
+def setting_of(mixture: Suite, digest: str) -> Setting:
+    """What all trials of a suite share."""
+    return Setting(
+        scale=pocket(),
+        suite=mixture.name,
+        suite_digest=digest,
+        seed=6,
+        numerics=NUMERICS,
+        kernel="native",
+    )
 
 
 def first_rates(stage: Stage, genome: Genome, before: Sequence[Row]) -> list[float]:

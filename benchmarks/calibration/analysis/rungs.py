@@ -1,0 +1,97 @@
+"""What does a rung say of a later one?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.calibration.analysis._shared import (
+    GROUPS,
+    MEAN,
+    Floats,
+    bootstrapped,
+    measures,
+    of_group,
+    reliability,
+    spearman,
+)
+from palmette.ladder.calibration import Calibration, Stage
+from palmette.ladder.statistics import Estimate, rank_correlation
+
+TITLE = "From rung to rung"
+NOTE = (
+    "Spearman's correlation of two-seed means. Corrected: divided by the root of both "
+    "reliabilities (Spearman 1904), what it would be without seed noise, bootstrap over genomes; "
+    "it may exceed 1. Top quartile: among the quarter that the lower rung puts first. Kept of the "
+    "best: how many of the upper rung's best eighth the lower rung has in its best quarter."
+)
+PAIRS = (("0", "1"), ("1", "2"), ("2", "3"), ("1", "3"), ("0", "3"))
+LEAST = 8  # genomes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure between two stages."""
+
+    lower: str
+    upper: str
+    measure: str
+    group: str
+    genomes: int
+    raw: Estimate | None
+    corrected: Estimate | None
+    top_quartile: Estimate | None
+    kept_of_the_best: float | None
+
+
+def measured(calibration: Calibration) -> list[Row]:
+    """A row for every pair of stages, measure and group with genomes enough."""
+    made = []
+    for lower, upper, measure in _comparisons(calibration):
+        low = lower.values(measures(lower)[measure])
+        high = upper.values(measures(upper)[measure])
+        for group in GROUPS if measure in ("text", MEAN) else ("all",):
+            keys = sorted(k for k in low.keys() & high.keys() if of_group(calibration, k, group))
+            if len(keys) < LEAST:
+                continue
+            x, y = (np.array([side[key] for key in keys]) for side in (low, high))
+            made.append(_row(lower, upper, measure, group, x, y))
+    return made
+
+
+def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str]]:
+    for suite in dict.fromkeys(stage.suite for stage in calibration.stages.values()):
+        for below, above in PAIRS:
+            lower, upper = calibration.stage(suite, below), calibration.stage(suite, above)
+            if lower is not None and upper is not None:
+                for measure in measures(upper):
+                    yield lower, upper, measure
+    # What text alone says of the mixture.
+    for below, above in (("1", "1"), ("1", "2"), ("1", "3"), ("2", "3"), ("3", "3")):
+        lower, upper = calibration.stage("text", below), calibration.stage("wide", above)
+        if lower is not None and upper is not None:
+            yield lower, upper, "text"
+
+
+def _row(lower: Stage, upper: Stage, measure: str, group: str, x: Floats, y: Floats) -> Row:
+    def corrected(chosen: np.ndarray) -> float | None:  # type: ignore[type-arg]
+        raw = spearman(x[chosen].mean(1), y[chosen].mean(1))
+        own, other = reliability(x[chosen]), reliability(y[chosen])
+        return raw / (own * other) ** 0.5 if raw is not None and own and other else None
+
+    low, high = x.mean(1), y.mean(1)
+    top = np.argsort(-low)[: max(1, round(len(low) / 4))]
+    best = np.argsort(-high)[: max(1, round(len(high) / 8))]
+    return Row(
+        lower=lower.name,
+        upper=upper.name,
+        measure=measure,
+        group=group,
+        genomes=len(low),
+        raw=rank_correlation(low.tolist(), high.tolist()),
+        corrected=bootstrapped(corrected, len(low)),
+        top_quartile=rank_correlation(low[top].tolist(), high[top].tolist()),
+        kept_of_the_best=float(np.isin(best, top).mean()),
+    )

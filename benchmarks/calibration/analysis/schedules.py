@@ -1,0 +1,156 @@
+"""Which schedule judges the most genomes an hour and still keeps the best one?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.calibration.analysis._shared import MEAN, measures
+from benchmarks.calibration.replay import PLAIN, Field, Ran, Schedule, plain, replay
+from palmette.ladder.calibration import Calibration
+from palmette.ladder.statistics import CONFIDENCE, Estimate
+
+TITLE = "Schedules"
+NOTE = (
+    "Replayed on the genomes that ran at all rungs, in random order, with fresh noise. Faster: "
+    "genomes judged in an hour of one worker as a multiple of the plain loop's (three rates at the "
+    "last rung for everybody). Kept: the probability that the true best, by its two-seed mean at "
+    "the last rung, gets there; picked: that it is put first in the end; regret: what the one put "
+    "first has less than the best, in deviations of one seed at the last rung. Intervals: "
+    "bootstrap over genomes."
+)
+OUTER, INNER = 60, 40  # resamples of genomes; replays of each
+WANTED_SPEED, WANTED_KEPT = 2.5, 0.9
+
+_BASE = Schedule("as pocket: asynchronous, eta 4")
+SCHEDULES: tuple[Schedule, ...] = (
+    replace(_BASE, name="asynchronous, eta 2", eta=2),
+    replace(_BASE, name="asynchronous, eta 3", eta=3),
+    replace(_BASE, name="asynchronous, eta 4"),
+    replace(_BASE, name="asynchronous, eta 8", eta=8),
+    replace(_BASE, name="synchronous, eta 2", eta=2, waits=True),
+    replace(_BASE, name="synchronous, eta 4", waits=True),
+    replace(_BASE, name="synchronous, eta 8", eta=8, waits=True),
+    replace(_BASE, name="rungs 1 and 3, eta 4", rungs=("1", "3")),
+    replace(_BASE, name="rungs 1 and 3, eta 8", rungs=("1", "3"), eta=8),
+    replace(_BASE, name="rungs 2 and 3, eta 4", rungs=("2", "3")),
+    replace(_BASE, name="eta 4, one rate at rung 2", rates=1),
+    replace(_BASE, name="eta 4, no extension", extends=False),
+    replace(_BASE, name="eta 4, race at 1/4", race=2),
+    replace(_BASE, name="eta 4, race at 1/2", race=4),
+    replace(_BASE, name="eta 3, race at 1/4, one rate at rung 2", eta=3, race=2, rates=1),
+    replace(_BASE, name="eta 3, race at 1/2, one rate at rung 2", eta=3, race=4, rates=1),
+    replace(_BASE, name="eta 4, race at 1/2, one rate at rung 2", race=4, rates=1),
+    replace(_BASE, name="eta 4, gate: better half at step 100", gate=0.5),
+    replace(_BASE, name="eta 4, gate: better 3/4 at step 100", gate=0.75),
+    replace(_BASE, name="eta 3, gate 1/2, race at 1/2, one rate", eta=3, gate=0.5, race=4, rates=1),
+    replace(_BASE, name="eta 2, gate 1/2, race at 1/2, one rate", eta=2, gate=0.5, race=4, rates=1),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One schedule on one suite."""
+
+    suite: str
+    schedule: str
+    genomes: int
+    trials_a_genome: float
+    seconds_a_genome: float
+    faster: Estimate
+    kept: Estimate
+    picked: Estimate
+    regret: Estimate
+    enough: bool
+
+
+def measured(calibration: Calibration) -> list[Row]:
+    """A row for every schedule and suite, and one for the plain loop."""
+    made: list[Row] = []
+    for suite, measure in (("text", "text"), ("wide", MEAN)):
+        arena = arena_of(calibration, suite, measure)
+        if arena is not None:
+            made += rows(arena, suite)
+    return made
+
+
+def arena_of(calibration: Calibration, suite: str, measure: str) -> Field | None:
+    """The genomes of a suite with a measure that its rungs share; None if there are too few."""
+    stages = {rung: calibration.stage(suite, rung) for rung in ("1", "2", "3")}
+    known = {r: measures(s)[measure] for r, s in stages.items() if s and measure in measures(s)}
+    return Field.of(calibration, suite, known) if len(known) == len(stages) else None
+
+
+def rows(
+    arena: Field,
+    suite: str,
+    schedules: Sequence[Schedule] = SCHEDULES,
+    outer: int = OUTER,
+    inner: int = INNER,
+) -> list[Row]:
+    """Replays every schedule on the same populations.
+
+    Each of `outer` resamples of the genomes is resampled `inner` times more: the means over inner
+    replays are one value of an outer one.
+    """
+    names = [PLAIN, *(schedule.name for schedule in schedules)]
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    count = len(arena.genomes)
+    truth = arena.means[list(arena.fitness)[-1]]
+    unit = arena.noise[list(arena.fitness)[-1]]
+    for draw in range(outer + 1):
+        rng = np.random.default_rng(draw)
+        own = np.arange(count) if draw == 0 else rng.integers(count, size=count)
+        told: dict[str, list[list[float]]] = {name: [] for name in names}
+        for _ in range(inner * 5 if draw == 0 else inner):
+            order = rng.choice(own, size=count)
+            seed = int(rng.integers(2**32))
+            base = plain(arena, order, np.random.default_rng(seed))
+            told[PLAIN].append(_told(base, base, order, truth, unit))
+            for schedule in schedules:
+                ran = replay(arena, schedule, order, np.random.default_rng(seed))
+                told[schedule.name].append(_told(ran, base, order, truth, unit))
+        for name in names:
+            found[name].append(np.mean(told[name], axis=0).tolist())
+    return [_row(suite, name, count, found[name]) for name in names]
+
+
+def _told(
+    ran: Ran,
+    base: Ran,
+    order: Sequence[int] | np.ndarray,  # type: ignore[type-arg]
+    truth: np.ndarray,  # type: ignore[type-arg]
+    unit: float,
+) -> list[float]:
+    best = max(order, key=lambda genome: truth[genome])
+    return [
+        ran.trials / len(order),
+        ran.seconds / len(order),
+        base.seconds / ran.seconds,
+        float(best in ran.finalists),
+        float(ran.pick == best),
+        float(truth[best] - truth[ran.pick]) / unit,
+    ]
+
+
+def _row(suite: str, name: str, count: int, found: Sequence[Sequence[float]]) -> Row:
+    point, *draws = np.array(found)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    faster, kept, picked, regret = (
+        Estimate(float(point[n]), float(low[n]), float(high[n])) for n in range(2, 6)
+    )
+    return Row(
+        suite=suite,
+        schedule=name,
+        genomes=count,
+        trials_a_genome=float(point[0]),
+        seconds_a_genome=float(point[1]),
+        faster=faster,
+        kept=kept,
+        picked=picked,
+        regret=regret,
+        enough=faster.value >= WANTED_SPEED and kept.value >= WANTED_KEPT,
+    )
