@@ -6,7 +6,7 @@ examined one is therefore examined on sealed tasks that were drawn later.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from palmette.records import Candidate
 
@@ -24,27 +24,25 @@ def exposed(candidates: Sequence[Candidate], examined: Collection[str]) -> dict[
     >>> exposed([made("a"), made("b", "a"), made("c", "b", "d"), made("d")], {"a"})
     {'a': 'a', 'b': 'a', 'c': 'a'}
     """
-    parents: dict[str, list[str]] = {}
+    children: dict[str, list[str]] = {}
     for candidate in candidates:
-        parents.setdefault(candidate.genome, []).extend(candidate.parents)
-    order = {genome: place for place, genome in enumerate(parents)}
-    places = {genome: order.get(genome, len(order)) for genome in examined}
-    nearest = {genome: _nearest(genome, parents, places) for genome in parents}
-    return {genome: found for genome, found in nearest.items() if found is not None}
+        for parent in candidate.parents:
+            children.setdefault(parent, []).append(candidate.genome)
+    order: dict[str, int] = {}
+    for candidate in candidates:
+        order.setdefault(candidate.genome, len(order))
 
+    def earlier(ancestor: str) -> tuple[int, str]:
+        return order.get(ancestor, len(order)), ancestor
 
-def _nearest(genome: str, parents: dict[str, list[str]], places: dict[str, int]) -> str | None:
-    seen, generation = {genome}, [genome]
+    nearest = {genome: genome for genome in examined}
+    generation = nearest
     while generation:
-        if found := [held for held in generation if held in places]:
-            return min(found, key=lambda held: (places[held], held))
-        generation = _above(generation, parents, seen)
-    return None
-
-
-def _above(generation: Iterable[str], parents: dict[str, list[str]], seen: set[str]) -> list[str]:
-    """The parents of a generation that were not met before."""
-    met = dict.fromkeys(p for genome in generation for p in parents.get(genome, ()))
-    fresh = [parent for parent in met if parent not in seen]
-    seen.update(fresh)
-    return fresh
+        below: dict[str, str] = {}
+        for genome, ancestor in generation.items():
+            for child in children.get(genome, ()):
+                if child not in nearest:
+                    below[child] = min(below.get(child, ancestor), ancestor, key=earlier)
+        nearest |= below
+        generation = below
+    return {genome: nearest[genome] for genome in order if genome in nearest}

@@ -23,7 +23,7 @@ from palmette.records import (
 )
 from palmette.store import draws
 from palmette.store.campaign import Campaign
-from palmette.store.rows import listed, record, records, storable
+from palmette.store.rows import listed, of_columns, record, records, storable
 from palmette.store.schema import CampaignTable, CanaryTable, DrawTable, ExamTable, LedgerTable
 from palmette.store.store import Store
 
@@ -228,7 +228,8 @@ def _ledger(connection: Connection) -> list[LedgerRow]:
             "can tell how much error is left; use a backup, or grow and verify in another store"
         )
     return [
-        LedgerRow(
+        of_columns(
+            LedgerRow,
             number=row.number,
             exam=row.exam,
             hypothesis=record(Hypothesis, row.hypothesis),
@@ -254,7 +255,8 @@ def _exams() -> Any:
 
 
 def _stored(row: Row[Any]) -> StoredExam:
-    return StoredExam(
+    return of_columns(
+        StoredExam,
         number=row.number,
         campaign=row.campaign,
         sitting=row.sitting,

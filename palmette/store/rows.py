@@ -30,6 +30,14 @@ def record(kind: type[R], text: str) -> R:
         raise _unreadable(kind, error) from error
 
 
+def of_columns(kind: type[R], **columns: Any) -> R:
+    """The record that a row's columns make up; raises as `record` does."""
+    try:
+        return kind(**columns)
+    except ValidationError as error:
+        raise _unreadable(kind, error) from error
+
+
 def records(kind: type[R], text: str) -> tuple[R, ...]:
     """The records that a column holds as a list; raises as `record` does."""
     try:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect
 from palmette.errors import StorageError
 from palmette.records import Event, TrialSpec
 from palmette.store import Store
+from palmette.store.exams import ExamRoom
 from palmette.store.migrate import HEAD, VERSION_TABLE, alembic_config
 from palmette.store.schema import Table
 from palmette.testing.example_records import example_config, example_thought
@@ -89,13 +90,22 @@ def test_an_older_store_is_for_writers_to_upgrade(
         Store(f"sqlite:///{path}", create=False)
 
 
-def test_an_upgrade_keeps_what_an_older_store_holds(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("revision", "unknown"),
+    [
+        ("0002", {"thought", "prompt", "draw", "exam", "ledger", "canary"}),
+        ("0003", {"draw", "exam", "ledger", "canary"}),
+    ],
+)
+def test_an_upgrade_keeps_what_an_older_store_holds(
+    engine: Engine, tmp_path: Path, revision: str, unknown: set[str]
+) -> None:
     url = f"sqlite:///{tmp_path / 'palmette.db'}"
     event = Event(seconds=1.0, kind="start", detail={})
     with engine.begin() as connection:
-        command.upgrade(alembic_config(connection), "0002")
+        command.upgrade(alembic_config(connection), revision)
         tables = set(inspect(connection).get_table_names())
-    assert not tables & {"thought", "prompt"}
+    assert unknown == set(Table.metadata.tables) - tables
     engine.dispose()
     fill(tmp_path / "palmette.db")
     with pytest.raises(StorageError, match="written by an older palmette; run `palmette grow`"):
@@ -107,6 +117,11 @@ def test_an_upgrade_keeps_what_an_older_store_holds(engine: Engine, tmp_path: Pa
         assert campaign.thoughts() == []
         campaign.add_thought(example_thought(), "a prompt")
         assert campaign.thoughts() == [example_thought()]
+        # It began without a commitment, and none is made up for it afterwards.
+        assert store.create_campaign(example_config(), draw=True).draws() == []
+        room = ExamRoom(store)
+        assert (room.exams(), room.ledger()) == ([], [])
+        assert campaign.commit_draw().number == 1
 
 
 def fill(path: Path) -> None:
