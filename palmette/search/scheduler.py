@@ -49,7 +49,7 @@ class Scheduler:
         self.budget = budget
         self.workers = workers
         self.ledger = ledger
-        steady = workers == 1 and budget.genomes is not None
+        steady = workers == 1 and budget.seconds is None
         thinking = thinking or Thinking(workers)
         self.proposing = Proposing(
             book, screen, proposers, language, parse, thinking, ledger, steady
@@ -121,23 +121,45 @@ class Scheduler:
         return f"nothing more was proposed ({'; '.join(told)})"
 
     def seconds_left(self) -> float:
-        """Until the end of the budget; for a budget in genomes a rough guess."""
+        """Until the end of the budget; for one that is not in time a rough guess."""
         if self.budget.seconds is not None:
             return max(0.0, self.budget.seconds - self.book.elapsed)
-        assert self.budget.genomes is not None
         timing = self._timing()
         last = len(self.scale.rungs) - 1
         each = sum(timing.of_rung(rung) / self.scale.eta**rung for rung in range(last + 1))
         ahead = timing.committed(self.book.climbers, last)
-        more = max(0, self.budget.genomes - self.found)
+        if self.budget.genomes is not None:
+            more = max(0.0, self.budget.genomes - self.found)
+        else:
+            count = self._counting
+            genome = sum(count.of_rung(rung) / self.scale.eta**rung for rung in range(last + 1))
+            more = max(0.0, self._trials_left) / genome
         return float(ahead + more * each) / self.workers
 
     def share_spent(self) -> float:
         """How much of the budget is gone, from 0 to 1."""
         if self.budget.seconds is not None:
             return min(1.0, self.book.elapsed / self.budget.seconds)
-        assert self.budget.genomes is not None
-        return min(1.0, self.found / self.budget.genomes)
+        if self.budget.genomes is not None:
+            return min(1.0, self.found / self.budget.genomes)
+        assert self.budget.trials is not None
+        return min(1.0, self._ended / self.budget.trials)
+
+    @property
+    def _ended(self) -> int:
+        return sum(trial.state in ("done", "failed") for trial in self.book.trials.values())
+
+    @property
+    def _counting(self) -> Timing:
+        """As if every trial took a second: its seconds are trials."""
+        return Timing(self.scale, (1.0,) * len(self.scale.rungs))
+
+    @property
+    def _trials_left(self) -> float:
+        """Trials that nothing is planned for: sweeps that go on past an edge come on top."""
+        assert self.budget.trials is not None
+        committed = self._counting.committed(self.book.climbers, len(self.scale.rungs) - 1)
+        return self.budget.trials - self._ended - committed
 
     def _think_ahead(self, timing: Timing) -> None:
         """Has the next proposal thought of, if it is needed next."""
@@ -176,6 +198,8 @@ class Scheduler:
             return True
         if self.budget.genomes is not None:
             return self.found >= self.budget.genomes
+        if self.budget.trials is not None:
+            return self._trials_left < self._counting.of_rung(0)
         highest = self._highest(timing)
         assert self.budget.seconds is not None
         assert highest is not None

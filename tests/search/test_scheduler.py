@@ -226,3 +226,16 @@ def test_a_grow_that_ended_counts_as_no_attempt_of_a_trial(ground, tmp_path):
             book.lost(first.trial, "killed by SIGKILL")
             state = book.trials[first.trial].state
             assert state == ("queued" if number < ATTEMPTS - 1 else "failed")
+
+
+def test_a_budget_in_trials_pays_for_the_climb_as_well(ground, tmp_path):
+    path = tmp_path / "p.db"
+    candidates, trials, _ = run(ground, path, "60trials")
+    most = 60 + ground.scale.extensions
+    assert 50 <= len(trials) <= most
+    climbers = ascents(candidates, trials, ground.scale)
+    assert max(c.reached for c in climbers if c.candidate.role == "found") == 2
+    again = run(ground, path, "60trials")
+    assert facts(*again[:2]) == facts(candidates, trials)
+    more = run(ground, path, "75trials")
+    assert len(trials) < len(more[1]) <= 75 + ground.scale.extensions
