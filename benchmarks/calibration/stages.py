@@ -18,7 +18,6 @@ _FIRST = replace(
     pocket().rungs[0], name="1", parameters=42_000, tokens=114_688, batch_size=4, length=128
 )
 RUNGS: dict[str, Rung] = {
-    "0": replace(_FIRST, name="0", tokens=57_344),
     "1": _FIRST,
     "2": replace(_FIRST, name="2", parameters=84_000, tokens=229_376),
     "3": replace(_FIRST, name="3", parameters=168_000, tokens=458_752),
@@ -45,12 +44,17 @@ class Stage:
 def stages(tasks: Sequence[str] = ()) -> dict[str, Stage]:
     """All stages by name; `tasks` are those that are also trained one by one."""
     made = []
-    for suite in ("text", "wide"):
+    for suite, name, count, rates, after in (
+        ("text", "1", 194, 3, None),
+        ("text", "2", 60, 2, "text-1"),
+        ("text", "3", 30, 1, "text-2"),
+        ("wide", "1", 194, 3, None),
+        ("wide", "2", 60, 2, "text-1"),
+        ("wide", "3", 30, 1, "wide-2"),
+    ):
         tokens = TEXT_TOKENS if suite == "text" else TASK_TOKENS
-        for name, count, rates in (("0", 194, 3), ("1", 194, 3), ("2", 72, 2), ("3", 36, 1)):
-            rung = replace(RUNGS[name], evaluation_tokens=tokens, evaluated=(), scored=())
-            after = f"{suite}-{int(name) - 1}" if rates < len(RATES) else None
-            made.append(Stage(f"{suite}-{name}", suite, rung, count, SEEDS, rates, after))
+        rung = replace(RUNGS[name], evaluation_tokens=tokens, evaluated=(), scored=())
+        made.append(Stage(f"{suite}-{name}", suite, rung, count, SEEDS, rates, after))
     alone = replace(RUNGS["1"], evaluation_tokens=TASK_TOKENS, evaluated=(), scored=())
     made += [Stage(f"{task}-alone", task, alone, 20, 1) for task in tasks]
     return {stage.name: stage for stage in made}
