@@ -126,7 +126,7 @@ def cell(field: str, value: object) -> str:
     if field.endswith("_seconds") and isinstance(value, float):
         return duration(value)
     if isinstance(value, Rate):
-        return f"{value.happened} of {value.cases} (at most {value.bound:.0%} of all)"
+        return f"{value.happened} of {value.cases}: at most {100 * value.bound:.0f} % (95 % sure)"
     if isinstance(value, dict):
         return ", ".join(f"{number} {name}" for name, number in value.items())
     if isinstance(value, int) and field not in EXACT:

@@ -63,11 +63,11 @@ def test_an_error_of_the_database_shows_no_secret(
     secret = "5ec4e7" * 11
     monkeypatch.setattr("palmette.store.draws.secrets.token_hex", lambda _: secret[:64])
     campaign = store.create_campaign(example_config())
-    rows(tmp_path, "ALTER TABLE draw RENAME TO gone")
+    rows(tmp_path, "ALTER TABLE draw RENAME COLUMN secret TO gone")
     with pytest.raises(StorageError) as refused:
         campaign.commit_draw()
     told = "".join(traceback.format_exception(refused.value))
-    assert "no such table: draw" in told
+    assert "draw has no column named secret" in told
     assert secret[:64] not in told
 
 
