@@ -87,8 +87,8 @@ class StatusRow(Record):
     model_tokens: int | None = None  # in prompts and answers; None if no model was asked
     model_usd: float | None = None  # of the calls whose price is known
     draw: str | None = None  # what was told of the newest secret: its SHA-256
-    exams: int = 0  # of its genomes, finished or not
-    verified: int = 0  # hypotheses
+    exams: int | None = None  # of its genomes, finished or not; None where nobody looked
+    verified: int | None = None  # hypotheses
     placebo_rate: Rate | None = None  # of placebos on the last rung, those above the root
 
 

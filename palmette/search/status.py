@@ -15,7 +15,7 @@ from palmette.store import Campaign
 def status_row(campaign: Campaign, scale: Scale) -> StatusRow:
     """Counts, budget, time, and the best found genome so far (None before there is one).
 
-    Of exams it knows nothing: the command adds them.
+    It must not look at exams and leaves those fields empty: the command fills them.
     """
     candidates, trials = campaign.candidates(), campaign.trials()
     states = Counter(trial.state for trial in trials)

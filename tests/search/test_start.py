@@ -27,7 +27,9 @@ def test_a_new_search_commits_to_its_sealed_tasks_once(store: Store) -> None:
     assert (drawn.number, drawn.secret) == (1, None)
     again = open_campaign(store, ground)
     assert again.draws() == [drawn]
-    assert status_row(again, ground.scale).draw == drawn.commitment
+    row = status_row(again, ground.scale)
+    assert row.draw == drawn.commitment
+    assert (row.exams, row.verified) == (None, None)  # not zero: a search cannot know
 
 
 def test_a_search_that_began_without_a_draw_stays_without(store: Store) -> None:
