@@ -13,7 +13,7 @@ import json
 import zlib
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from palmette.errors import StorageError
 from palmette.records import (
@@ -60,29 +60,35 @@ class DumpedExam(Record):
 
 class Dump(Record):
     """What a file of `dump` holds. `ledger` is the whole store's: each alpha depends on all before
-    it.
+    it. Without `curves` every result's curve was left out.
     """
 
     format: Literal[1] = 1
+    curves: bool = True
     campaign: DumpedCampaign
     exams: tuple[DumpedExam, ...] = ()
-    ledger: tuple[LedgerRow, ...] = Field(default=())
+    ledger: tuple[LedgerRow, ...] = ()
 
 
-def dump(store: Store, campaign: str) -> bytes:
+def dump(store: Store, campaign: str, *, curves: bool = True) -> bytes:
     """A campaign of a store, with its exams, as a file; the same content gives the same bytes.
 
-    Raises `UnknownNameError` if there is no such campaign, `StorageError` for damaged rows.
+    About 1.1 kB a trial, 0.4 kB without the curves of training loss (measured on 385 trials at
+    pocket scale). Raises `UnknownNameError` if there is no such campaign, `StorageError` for damaged
+    rows.
     """
     room, chosen, there = ExamRoom(store), store.campaign(campaign), set(store.campaigns())
     exams = room.exams(chosen)
     held = Dump(
-        campaign=_dumped(chosen),
+        curves=curves,
+        campaign=_dumped(chosen, curves),
         exams=tuple(
             DumpedExam(
                 exam=exam,
                 canary=tuple(room.canary(exam.number)),
-                sitting=_dumped(store.campaign(exam.sitting)) if exam.sitting in there else None,
+                sitting=_dumped(store.campaign(exam.sitting), curves)
+                if exam.sitting in there
+                else None,
             )
             for exam in exams
         ),
@@ -102,18 +108,25 @@ def load(data: bytes) -> Dump:
         ) from error
 
 
-def _dumped(campaign: Campaign) -> DumpedCampaign:
+def _dumped(campaign: Campaign, curves: bool) -> DumpedCampaign:
     return DumpedCampaign(
         config=campaign.config,
         state=campaign.state,
         budget=campaign.budget,
         elapsed_seconds=campaign.elapsed_seconds,
         candidates=tuple(campaign.candidates()),
-        trials=tuple(campaign.trials()),
+        trials=tuple(trial if curves else _flat(trial) for trial in campaign.trials()),
         events=tuple(campaign.events()),
         strangers=tuple(campaign.strangers()),
         draws=tuple(campaign.draws()),
     )
+
+
+def _flat(trial: StoredTrial) -> StoredTrial:
+    """A trial without its curve."""
+    if trial.result is None:
+        return trial
+    return trial.model_copy(update={"result": trial.result.model_copy(update={"curve": ()})})
 
 
 def _packed(value: dict[str, Any]) -> bytes:

@@ -87,6 +87,18 @@ def test_the_same_campaign_is_the_same_bytes(store: Store) -> None:
     assert dump(store, "first") != first
 
 
+def test_curves_may_be_left_out(store: Store) -> None:
+    campaign = examined(store)
+    held = load(dump(store, "first", curves=False))
+    assert (held.curves, load(dump(store, "first")).curves) == (False, True)
+    (exam,) = held.exams
+    assert exam.sitting is not None
+    wanted = example_result(bits=1 / 3).model_copy(update={"curve": ()})
+    for own in (held.campaign, exam.sitting):
+        assert [trial.result for trial in own.trials] == [wanted, None]
+    assert campaign.trials()[0].result == example_result(bits=1 / 3)
+
+
 def test_a_dump_tells_no_secret_that_is_shut(store: Store) -> None:
     campaign = examined(store)
     text = gzip.decompress(dump(store, "first")).decode()
