@@ -74,8 +74,9 @@ def dump(store: Store, campaign: str, *, curves: bool = True) -> bytes:
     """A campaign of a store, with its exams, as a file; the same content gives the same bytes.
 
     About 1.1 kB a trial, 0.4 kB without the curves of training loss (measured on 385 trials at
-    pocket scale). Raises `UnknownNameError` if there is no such campaign, `StorageError` for damaged
-    rows.
+    pocket scale).
+
+    Raises `UnknownNameError` if there is no such campaign, `StorageError` for damaged rows.
     """
     room, chosen, there = ExamRoom(store), store.campaign(campaign), set(store.campaigns())
     exams = room.exams(chosen)
