@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from palmette.exam.league import rivals
 from palmette.exam.rule import entry_of, paired
@@ -39,7 +39,7 @@ class Advantage:
     @property
     def span(self) -> Span:
         """With the 95 % interval of Student's t."""
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.freedom)) * self.error
+        half = float(special.stdtrit(self.freedom, 0.5 + CONFIDENCE / 2)) * self.error
         return Span(value=self.value, low=self.value - half, high=self.value + half)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from palmette.ladder.statistics.intervals import CONFIDENCE
 
@@ -61,7 +61,7 @@ def contrast(
         return None
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     value, error, freedom = (float(part) for part in difference_parts(x, y, paired))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
     p = float(upper_tail(np.array(value - shift), np.array(error), np.array(freedom)))
     return Difference(value, value - half, value + half, p, freedom, seed_correlation(a, b))
 

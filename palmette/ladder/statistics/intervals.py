@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 
@@ -26,7 +26,8 @@ def mean_interval(values: Sequence[float]) -> Estimate | None:
     if len(values) < 2:
         return None
     mean = float(np.mean(values))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values))
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(special.stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * error
     return Estimate(mean, mean - half, mean + half)
 
 
