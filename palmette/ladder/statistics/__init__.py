@@ -1,5 +1,6 @@
 """Honest numbers for small samples; scipy does the work, each formula names its source."""
 
+from palmette.ladder.statistics.anytime import confidence_sequence, e_value
 from palmette.ladder.statistics.contrast import (
     Difference,
     contrast,
@@ -7,13 +8,19 @@ from palmette.ladder.statistics.contrast import (
     seed_correlation,
     upper_tail,
 )
-from palmette.ladder.statistics.correlation import rank_correlation
+from palmette.ladder.statistics.correlation import (
+    corrected_rank_correlation,
+    rank_correlation,
+    reliability,
+    top_rank_correlation,
+)
 from palmette.ladder.statistics.discovery import (
     benjamini_hochberg,
     benjamini_yekutieli,
     gamma,
     lond_levels,
 )
+from palmette.ladder.statistics.equivalence import WithinMargin, equivalent, non_inferior
 from palmette.ladder.statistics.intervals import (
     CONFIDENCE,
     Estimate,
@@ -23,6 +30,7 @@ from palmette.ladder.statistics.intervals import (
 )
 from palmette.ladder.statistics.looks import nominal_levels, shares, spent
 from palmette.ladder.statistics.pairing import Pairing, mean_correlation, pairing_pays
+from palmette.ladder.statistics.plan import PlanPower, plan_power
 from palmette.ladder.statistics.power import (
     detectable_effect,
     difference_deviation,
@@ -33,6 +41,7 @@ from palmette.ladder.statistics.power import (
 from palmette.ladder.statistics.shrinkage import best_of, shrink
 from palmette.ladder.statistics.spread import Noise, paired_noise, pooled_noise
 from palmette.ladder.statistics.union import intersection_union
+from palmette.ladder.statistics.winner import winner
 
 __all__ = [
     "CONFIDENCE",
@@ -40,25 +49,34 @@ __all__ = [
     "Estimate",
     "Noise",
     "Pairing",
+    "PlanPower",
+    "WithinMargin",
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "best_of",
+    "confidence_sequence",
     "contrast",
+    "corrected_rank_correlation",
     "detectable_effect",
     "difference",
     "difference_deviation",
     "difference_parts",
+    "e_value",
+    "equivalent",
     "gamma",
     "intersection_union",
     "lond_levels",
     "mean_correlation",
     "mean_interval",
     "nominal_levels",
+    "non_inferior",
     "paired_noise",
     "pairing_pays",
+    "plan_power",
     "pooled_noise",
     "power_of",
     "rank_correlation",
+    "reliability",
     "seed_correlation",
     "seeds_needed",
     "seeds_to_verify",
@@ -66,5 +84,7 @@ __all__ = [
     "shares",
     "shrink",
     "spent",
+    "top_rank_correlation",
     "upper_tail",
+    "winner",
 ]

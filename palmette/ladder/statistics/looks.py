@@ -20,6 +20,8 @@ from scipy.optimize import brentq
 Spending = Literal["obrien_fleming", "pocock", "cubic"]
 Array = NDArray[np.float64]
 GRID = 400
+MOST_SEEDS = 100  # up to which the grid is fine enough
+FAR = 9.0  # ratios beyond have no mass to speak of
 
 
 def _obrien_fleming(t: float, alpha: float) -> float:
@@ -98,8 +100,14 @@ def nominal_levels(
     it u cos(f) + sin(f), where the angle f has density in proportion to cos(f)^(n - 1).
 
     Raises:
-        ValueError: looks that do not rise or begin below two seeds, or an alpha outside (0, 0.5].
+        ValueError: looks that do not rise, begin below two seeds or go beyond a hundred, or an
+            alpha outside (0, 0.5].
     """
+    if looks and looks[-1] > MOST_SEEDS:
+        raise ValueError(
+            f"levels are computed for at most {MOST_SEEDS} seeds, got {looks[-1]}; "
+            "take shares(looks)"
+        )
     return _levels(alpha, tuple(looks), spending)
 
 
@@ -113,7 +121,7 @@ def _levels(alpha: float, looks: tuple[int, ...], spending: Spending) -> tuple[f
         t = edges * math.sqrt(freedom) / np.sqrt(np.maximum(looks[0] - edges**2, 0.0))
     ratio, mass = _middles(edges), np.diff(special.stdtr(freedom, t))
     for seeds in range(looks[0] + 1, looks[-1] + 1):
-        highest = math.sqrt(seeds)
+        highest = min(math.sqrt(seeds), FAR)
         if seeds in looks:
             level = _level(rest[len(levels) - 1], ratio, mass, seeds)
             levels.append(level)
@@ -128,9 +136,9 @@ def _levels(alpha: float, looks: tuple[int, ...], spending: Spending) -> tuple[f
 def _edges(seeds: int, highest: float) -> Array:
     """Ratios from the lowest up to this one, evenly spaced in the angle whose sine they are."""
     root = math.sqrt(seeds)
-    made: Array = root * np.sin(
-        np.linspace(-math.pi / 2, math.asin(min(1.0, highest / root)), GRID + 1)
-    )
+    lowest = -math.asin(min(1.0, FAR / root))
+    angles = np.linspace(lowest, math.asin(min(1.0, highest / root)), GRID + 1)
+    made: Array = root * np.sin(angles)
     return made
 
 
