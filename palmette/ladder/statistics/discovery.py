@@ -16,7 +16,7 @@ def gamma(number: int) -> float:
 
     The shares sum to 1 over all numbers. LOND holds for any such series; a power just above 1
     leaves most for later, a larger one spends at once. A store sends a handful of hypotheses to
-    each of a few exams: at 1.6 the first has 0.44 of q, the tenth 0.011, and 0.11 of it is left
+    each of a few exams: at 1.6 the first has 0.44 of q, the tenth 0.011, and 0.12 of q is left
     after twenty.
     """
     assert number >= 1, "hypotheses are numbered from 1"
