@@ -39,7 +39,8 @@ class Recipe:
     candidates         how many may sit at most
     placebos           re-seeded copies of the strongest human baseline
     power              with which the effect that is told beforehand would be found
-    paired             whether entries are compared seed by seed
+    paired             whether entries are compared seed by seed; None is what was measured to see
+                       more, and seed by seed where nothing was
     """
 
     scale: str
@@ -55,7 +56,7 @@ class Recipe:
     candidates: int = 3
     placebos: int = 1
     power: float = 0.8
-    paired: bool = True
+    paired: bool | None = None
 
     @property
     def shares(self) -> tuple[float, ...]:

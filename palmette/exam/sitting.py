@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from palmette.exam.recipe import ladder_of, stretched
-from palmette.exam.results import Stand, sat, stands, sweep_seed, verdict_seed
+from palmette.exam.results import ENDED, Stand, sat, stands, sweep_seed, verdict_seed
 from palmette.ladder.results import Ascent, Setting, trial_spec
 from palmette.records import (
     CampaignConfig,
@@ -196,8 +196,10 @@ class Sitting:
         return self.book.start(queued[0]) if queued else None
 
     def _refill(self) -> None:
-        """Queues what is wanted, whenever a trial has ended."""
-        ended = sum(trial.state in ("done", "failed") for trial in self.book.trials.values())
+        """Queues what is wanted, once nothing is queued and a trial has ended since."""
+        if self.book.queued():
+            return
+        ended = sum(trial.state in ENDED for trial in self.book.trials.values())
         if ended == self._told:
             return
         self._told = ended

@@ -31,7 +31,9 @@ PROPOSER = "knobs"
 LEAST = 2  # found genomes on the last rung in any case
 
 Executors = Callable[[Campaign], AbstractContextManager[Executor]]
-"""Who trains for a campaign; used as a context manager."""
+"""Makes who trains for a campaign; used as a context manager."""
+OnUpdate = Callable[[Campaign, Update], None]
+"""Told after each turn of the loop: the campaign that is grown or sat, and what has changed."""
 
 
 def tuning_name(campaign: str, baseline: str) -> str:
@@ -78,7 +80,7 @@ def tune(
     trials: int,
     workers: int,
     executor: Executors,
-    on_update: Callable[[Campaign, Update], None] = lambda campaign, update: None,
+    on_update: OnUpdate = lambda campaign, update: None,
 ) -> None:
     """Grows the tuning campaigns to this many trials each, one after another; called again, it goes
     on where it was. A sweep that goes on past its edge may add a few.
@@ -93,6 +95,14 @@ def tune(
             scheduler = schedule(campaign, ground, budget, workers)
             with executor(campaign) as trains:
                 grow(scheduler, trains, lease.beat, partial(on_update, campaign))
+
+
+def trials_left(store: Store, campaign: str, baselines: Sequence[Named], trials: int) -> int:
+    """Trials that the tuned baselines of a campaign still need, if each gets so many."""
+    there = set(store.campaigns("tune"))
+    names = [tuning_name(campaign, one.label) for one in baselines]
+    done = [len(store.campaign(name).trials()) if name in there else 0 for name in names]
+    return sum(max(0, trials - own) for own in done)
 
 
 def tuned_from(store: Store, ground: Ground, recipe: Recipe, context: int) -> Genome:
