@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +14,38 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from palmette.cli._options import ArgumentsOption, FormatOption, KernelOption, StorageOption
 from palmette.cli._pool import pool_of
 from palmette.cli._print import show_rows
-from palmette.cli._resolve import resolve
+from palmette.cli._resolve import Resolved, resolve
 from palmette.errors import UserError
 from palmette.ladder.scales import scale as scale_named
+from palmette.records import CompareRow
 from palmette.search.book import Book
-from palmette.search.comparison import Comparison, compare_rows, comparison_name, duel, failures
+from palmette.search.comparison import Comparison, compare_rows, failures, longer_rows
 from palmette.search.grow import Update
 from palmette.search.grow import grow as run
+from palmette.search.legs import Leg, constant_state, cost_of, legs
 from palmette.search.misfits import misfits
-from palmette.search.start import Plan, open_comparison, prepare
+from palmette.search.start import Ground, Plan, open_comparison, prepare
 from palmette.store import Store
 from palmette.train.process import processors
+
+COLUMNS = {
+    "genome": "genome",
+    "name": "name",
+    "rung": "rung",
+    "score": "score",
+    "low": "low",
+    "high": "high",
+    "against": "against",
+    "difference": "difference",
+    "difference_low": "low",
+    "difference_high": "high",
+    "seeds": "seeds",
+    "learning_rate": "rate",
+    "league": "league",
+    "state_bytes": "state",
+    "parameters": "parameters",
+    "matched": "matched",
+}
 
 
 def compare(
@@ -34,6 +57,16 @@ def compare(
     seeds: Annotated[
         int, typer.Option(min=2, max=1000, help="Fresh seeds a genome; pairs of them are compared.")
     ] = 4,
+    equal_flops: Annotated[
+        bool,
+        typer.Option(
+            "--equal-flops",
+            help="Train the reference for longer, too, to equal whoever needs over 5 % more FLOPs.",
+        ),
+    ] = False,
+    carry: Annotated[
+        bool, typer.Option("--carry", help="Compare at every rung of the scale, not at one.")
+    ] = False,
     suite: Annotated[
         str | None, typer.Option(help="The tasks; the scale's own if not given.")
     ] = None,
@@ -59,51 +92,82 @@ def compare(
         raise UserError(
             f"scale {scale} has rungs 1 to {len(recipe.rungs)}; --rung {rung} is none of them"
         )
-    ladder = duel(recipe, rung - 1, seeds)
-    name = comparison_name([one.genome.hash for one in named], ladder)
     plan = Plan(
-        name=name,
-        root=named[0].genome,
-        scale=scale,
-        suite=suite,
-        seed=seed,
-        corpus=corpus,
-        kernel=kernel,
+        root=named[0].genome, scale=scale, suite=suite, seed=seed, corpus=corpus, kernel=kernel
     )
-    ground = prepare(plan, ladder)
-    count = workers or len(processors())
+    ground = prepare(plan, recipe)
+    rungs = range(len(recipe.rungs)) if carry else [rung - 1]
+    genomes_of = [one.genome for one in named]
+    planned = legs(recipe, rungs, seeds, genomes_of, equal_flops, ground.context)
     console = Console(stderr=True)
-    pairs = [(one.genome, one.name) for one in named]
-    for sentence in misfits(pairs, ground.scale, ground.context):
-        console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
+    for leg in planned:
+        pairs = [(genome, _name(named, genome.hash)) for genome in leg.genomes]
+        for sentence in misfits(pairs, leg.ladder, ground.context) if leg.longer == 1 else ():
+            console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
-        stored = open_comparison(store, ground, [(one.genome, one.name) for one in named])
-        with stored.lease("compare") as lease:
-            stored.requeue_running()
-            comparison = Comparison(Book(stored, ground.setting_of(stored.config)))
-            total = len(named) * (ladder.rungs[0].rates + seeds)
-            try:
-                with _bar(console) as bar, pool_of(stored, count, ground.corpus) as pool:
-                    task = bar.add_task("comparing", total=total)
-
-                    def update(news: Update) -> None:
-                        trials = comparison.book.trials.values()
-                        ended = sum(trial.state in ("done", "failed") for trial in trials)
-                        bar.update(task, completed=ended, total=max(total, ended))
-
-                    run(comparison, pool, lease.beat, update)
-            except KeyboardInterrupt:
-                console.print(
-                    "\nstopped; nothing that finished is lost. The same command continues it."
-                )
-                raise
-        rows = compare_rows(comparison.book)
-        missing = failures(comparison.book)
-    show_rows(rows, form)
+        price = cost_of(store, planned, seeds, ground.config)
+        console.print(f"price: {price.sentence}", highlight=False, soft_wrap=True)
+        books = [
+            _compared(console, store, ground, leg, named, workers or len(processors()))
+            for leg in planned
+        ]
+        rows = _rows(planned, books, named)
+        missing = [reason for book in books for reason in failures(book)]
+    show_rows(rows, form, COLUMNS if form == "table" else None)
     for reason in missing:
         console.print(f"failed: {reason}", style="red", highlight=False)
-    if len(rows) < len(named):
+    if missing:
         raise typer.Exit(1)
+
+
+def _compared(
+    console: Console, store: Store, whole: Ground, leg: Leg, named: Sequence[Resolved], workers: int
+) -> Book:
+    """Runs one leg, or what is left of it."""
+    told = {"name": leg.name, "scale_digest": leg.ladder.digest}
+    ground = replace(whole, config=whole.config.model_copy(update=told), scale=leg.ladder)
+    pairs = [(genome, _name(named, genome.hash)) for genome in leg.genomes]
+    stored = open_comparison(store, ground, pairs)
+    with stored.lease("compare") as lease:
+        stored.requeue_running()
+        comparison = Comparison(Book(stored, ground.setting_of(stored.config)))
+        try:
+            with _bar(console) as bar, pool_of(stored, workers, ground.corpus) as pool:
+                task = bar.add_task(f"comparing, rung {leg.rung}", total=leg.trials)
+
+                def update(news: Update) -> None:
+                    trials = comparison.book.trials.values()
+                    ended = sum(trial.state in ("done", "failed") for trial in trials)
+                    bar.update(task, completed=ended, total=max(leg.trials, ended))
+
+                run(comparison, pool, lease.beat, update)
+        except KeyboardInterrupt:
+            console.print(
+                "\nstopped; nothing that finished is lost. The same command continues it."
+            )
+            raise
+    return comparison.book
+
+
+def _rows(
+    planned: Sequence[Leg], books: Sequence[Book], named: Sequence[Resolved]
+) -> list[CompareRow]:
+    """All rows, those of a rung together, with what the genomes themselves say."""
+    rows: list[CompareRow] = []
+    whole = {leg.rung: book for leg, book in zip(planned, books, strict=True) if leg.beside is None}
+    for leg, book in zip(planned, books, strict=True):
+        if leg.beside is None:
+            found = compare_rows(book)
+        else:
+            found = longer_rows(whole[leg.rung], book, leg.longer, leg.beside.hash)
+        rows += [row.model_copy(update={"rung": leg.rung}) for row in found]
+    constant = {one.genome.hash: constant_state(one.genome) for one in named}
+    leagues = {True: "constant-state", False: "open"}
+    return [row.model_copy(update={"league": leagues[constant[row.genome]]}) for row in rows]
+
+
+def _name(named: Sequence[Resolved], genome: str) -> str | None:
+    return next(one.name for one in named if one.genome.hash == genome)
 
 
 def _bar(console: Console) -> Progress:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from palmette.records._base import Finite, Record
 from palmette.records.campaign import CampaignState, Prediction, Role
-from palmette.records.exam import Rate
+from palmette.records.exam import League, Rate
 from palmette.records.stranger import GateResult
 from palmette.records.trial import TaskMetrics, TrialState
 
@@ -93,7 +93,9 @@ class StatusRow(Record):
 
 
 class CompareRow(Record):
-    """`compare`: one genome against the first, paired by seed."""
+    """`compare`: one genome against the first, or against another that `against` names, paired by
+    seed.
+    """
 
     genome: str
     expression: str
@@ -109,6 +111,11 @@ class CompareRow(Record):
     parameters: int
     flops_forward: float
     state_bytes: int
+    rung: str | None = None  # of the scale
+    against: str | None = None  # whom the difference is to; None for the reference itself
+    league: League | None = None  # constant-state if its state does not grow with the text
+    flops_train: float | None = None  # of one trial
+    matched: str | None = None  # "yes", or what is not equal to the reference's
 
 
 class AtlasRow(Record):

@@ -1,0 +1,113 @@
+"""`palmette compare`: its price, leagues, the reference at equal FLOPs, every rung."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from palmette.cli import compare as compare_command
+from palmette.ladder.scales import Scale, scale
+from palmette.records import TrialResult, TrialSpec
+from palmette.store import Store
+from palmette.train.executor import Inline, Progress
+from palmette.train.loop import run_trial
+
+Run = Callable[..., Result]
+TWO = ("deltanet", "gpt2")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(name: str) -> Scale:
+        whole = scale("seedling")
+        rungs = [
+            replace(rung, tokens=1024, batch_size=1, length=64, evaluation_tokens=512)
+            for rung in whole.rungs[:2]
+        ]
+        return replace(whole, rungs=tuple(rungs), learning_rates=(1e-2,))
+
+    monkeypatch.setattr(compare_command, "scale_named", made)
+    monkeypatch.setattr(compare_command, "pool_of", lambda *given: Inline(runner))
+
+
+def runner(spec: TrialSpec, weights: Path | None, tell: Progress) -> TrialResult:
+    """Trials in this process: what a pool does has tests of its own."""
+    return run_trial(spec, None, weights, tell)
+
+
+def options(folder: Path, *more: str) -> tuple[str, ...]:
+    url = f"sqlite:///{folder / 'palmette.db'}"
+    common = ("--rung", "1", "--seeds", "2", "--suite", "recall", "--workers", "1")
+    return (*common, "--kernel", "torch", "--storage", url, *more)
+
+
+def test_the_price_is_told_first_and_leagues_and_matching_beside_the_scores(
+    palmette: Run, tmp_path: Path
+) -> None:
+    result = palmette("compare", *TWO, *options(tmp_path))
+    assert result.exit_code == 0, result.stderr
+    assert "price: 6 trials, about 1 min of worker time; no earlier result tells" in result.stderr
+    assert "constant-state" in result.stdout
+    assert "open" in result.stdout
+    again = palmette("compare", *TWO, *options(tmp_path, "-f", "json"))
+    assert "found with 80% power (noise of an earlier comparison, 1 degrees" in again.stderr
+    own, theirs = json.loads(again.stdout)
+    assert (own["league"], theirs["league"]) == ("constant-state", "open")
+    assert (own["against"], theirs["against"]) == (None, "deltanet")
+    assert own["matched"] == "yes"
+    assert theirs["flops_train"] > 0
+
+
+def test_numbers_stay_when_more_is_asked_for(palmette: Run, tmp_path: Path) -> None:
+    before = json.loads(palmette("compare", *TWO, *options(tmp_path, "-f", "json")).stdout)
+    asked = ("--carry", "--equal-flops", "-f", "json")
+    result = palmette("compare", *TWO, *options(tmp_path, *asked))
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [row for row in rows if row["rung"] == "1"][:2] == before
+    assert {row["rung"] for row in rows} == {"1", "2"}
+    with Store(f"sqlite:///{tmp_path / 'palmette.db'}", create=False) as store:
+        counts = {name: len(store.campaign(name).trials()) for name in store.campaigns()}
+    assert sum(counts.values()) == 6 * 2 + 3 * sum("x" in (row["name"] or "") for row in rows)
+
+
+def test_a_costlier_genome_meets_the_reference_at_equal_flops(
+    palmette: Run, tmp_path: Path
+) -> None:
+    costly = "stack(repeat(3, pre(lin()), pre(glu())))"
+    asked = options(tmp_path, "--equal-flops", "-f", "json")
+    result = palmette("compare", "deltanet", costly, *asked)
+    assert result.exit_code == 0, result.stderr
+    plain, own, longer, again = json.loads(result.stdout)
+    assert "times the training FLOPs" in own["matched"]
+    assert longer["name"].startswith("deltanet x")
+    assert longer["against"] is None
+    assert longer["flops_train"] == pytest.approx(own["flops_train"], rel=0.15)
+    assert again["against"] == longer["name"]
+    assert again["genome"] == own["genome"]
+    assert again["score"] == own["score"]
+    assert again["matched"] == "yes"
+    assert again["difference"] == pytest.approx(own["score"] - longer["score"])
+    assert plain["score"] != longer["score"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("gpt2", "gpt2"), "compare wants two different genomes"),
+        ((*TWO, "--rung", "3"), "has rungs 1 to 2; --rung 3 is none of them"),
+        ((*TWO, "--suite", "mazes"), "mazes"),
+    ],
+)
+def test_mistakes_are_told_and_exit_with_2(
+    palmette: Run, tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'palmette.db'}"
+    result = palmette("compare", *arguments, "--storage", url)
+    assert result.exit_code == 2
+    assert told in result.stderr
