@@ -60,28 +60,31 @@ def listen(
     tell: Callable[[CanaryRow], None],
     beat: Callable[[], None] = lambda: None,
 ) -> None:
-    """Evaluates every model again and tells a row of each, as soon as there is one.
+    """Evaluates every model again and tells a row of each, as soon as there is one. Entries that
+    share a trial share its evaluation.
 
     `folder` holds the files, named after the trials' keys; `executor` is a pool whose runner is
     `reload.RUNNER`. `beat` is called twice a second or so. Interrupted, it is taken up by calling
     it again with the models that are left (`unheard`).
     """
-    waiting = list(models)
-    running: dict[str, Model] = {}
+    waiting: dict[str, list[Model]] = {}
+    for model in models:
+        waiting.setdefault(model.trial.key, []).append(model)
+    running: dict[str, list[Model]] = {}
     tries: dict[str, int] = {}
     while waiting or running:
         while waiting and executor.free:
-            model = waiting.pop(0)
-            key = model.trial.key
-            running[key] = model
+            key = next(iter(waiting))
+            running[key] = waiting.pop(key)
             tries[key] = tries.get(key, 0) + 1
-            executor.submit(model.trial.spec, folder / f"{key}.pt")
+            executor.submit(running[key][0].trial.spec, folder / f"{key}.pt")
         for ended in executor.wait(WAIT_SECONDS):
-            model = running.pop(ended.key)
+            own = running.pop(ended.key)
             if ended.outcome in ("lost", "blocked") and tries[ended.key] < ATTEMPTS:
-                waiting.append(model)
+                waiting[ended.key] = own
             else:
-                tell(row_of(model, ended, endpoint))
+                for model in own:
+                    tell(row_of(model, ended, endpoint))
         beat()
 
 

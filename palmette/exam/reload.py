@@ -19,7 +19,7 @@ from palmette.errors import TrialError
 from palmette.model import build_at, cost
 from palmette.ops.forms import COMPILED, PACKED
 from palmette.records import TaskMetrics, TrialResult, TrialSpec
-from palmette.tasks import Split, Streams, Suite
+from palmette.tasks import Streams
 from palmette.train.clock import Clock
 from palmette.train.evaluate import evaluate
 from palmette.train.executor import Progress
@@ -113,18 +113,12 @@ def measured(
         model,
         subject.mixture,
         corpus,
-        reported(subject.mixture),
+        subject.mixture.reported,
         spec.length,
         spec.evaluation_tokens,
         spec.evaluated,
         kernel=spec.kernel,
     )
-
-
-def reported(mixture: Suite) -> Split:
-    """The split that the trainer reports: of an exam's suite the sealed one."""
-    sealed = any(task.sealed for task in mixture.tasks)
-    return Split.SEALED if sealed else Split.SCORE
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:

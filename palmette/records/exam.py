@@ -240,6 +240,23 @@ class StoredExam(Record):
     nulls: NullExams | None = None
 
 
+class Offer(Record):
+    """`verify --price`: who would sit, what could be said of whom, and what it costs."""
+
+    campaign: str
+    scale: str
+    exam: int | None  # that was begun already; None of one that was not
+    draw: Draw | None  # None where sealed tasks are drawn when it begins
+    rungs: tuple[ExamRung, ...]
+    looks: tuple[int, ...]
+    q: Finite
+    entries: tuple[Entry, ...]  # with defaults in the place of baselines still to be tuned
+    hypotheses: tuple[Hypothesis, ...]
+    spent: tuple[LedgerRow, ...]  # the ledger before it
+    tuning_trials: int
+    price: Price
+
+
 class Spent(Record):
     """What an exam has cost so far: its own trials, without the searches that tuned baselines."""
 

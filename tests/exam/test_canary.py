@@ -206,6 +206,13 @@ def test_what_has_a_row_is_not_heard_again(pair, folder):
     assert unheard(pair, []) == pair
 
 
+def test_entries_that_share_a_trial_share_its_evaluation(pair, folder):
+    both = [pair[0], Model("tuned to the default", pair[0].trial)]
+    rows = heard(both, folder)
+    assert [row.label for row in rows] == ["seed 0", "tuned to the default"]
+    assert rows[0].reloaded == rows[1].reloaded
+
+
 class Losing(Inline):
     """Loses every trial."""
 
