@@ -230,7 +230,8 @@ def _wrappings(bench: _Bench) -> Iterator[Change]:
             if spec.sort.accepts(site.node.sort) and site.required | spec.requires <= kept
         ]
         # The order of a draw without replacement by odds (Efraimidis and Spirakis 2006).
-        ways.sort(key=lambda way: -(bench.rng.random() ** (1 / max(way[0].odds, 1e-9))))
+        odds = {cls: max(bench.language.odds(cls), 1e-9) for cls, _ in ways}
+        ways.sort(key=lambda way: -(bench.rng.random() ** (1 / odds[way[0]])))
         for cls, name in ways:
             given = (name, site.node)
             most = min(NEW_NODES, bench.room)

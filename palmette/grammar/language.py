@@ -24,10 +24,14 @@ Want: TypeAlias = tuple[Sort, Effects]
 class Language:
     """An immutable set of node classes; equal and hashed by them.
 
+    Sampling prefers classes and choices by their odds, or none to any other if the language is
+    `even`: what its authors think of them then plays no part.
+
     Raises `PalmetteError` with every fault if a class cannot be written in text.
     """
 
     nodes: tuple[type[Node], ...]
+    even: bool = False
 
     def __post_init__(self) -> None:
         faults = [fault for cls in self.nodes for fault in _faults_of(cls)]
@@ -44,6 +48,14 @@ class Language:
         if name not in self._named:
             raise UnknownNameError("node", name, self._named)
         return self._named[name]
+
+    def odds(self, cls: type[Node]) -> float:
+        """How often sampling picks a class, relative to its rivals."""
+        return 1.0 if self.even else cls.odds
+
+    def weights(self, knob: Knob) -> tuple[float, ...]:
+        """How often sampling picks each choice of a knob."""
+        return (1.0,) * len(knob.choices) if self.even else knob.weights
 
     @property
     def model(self) -> type[Node]:

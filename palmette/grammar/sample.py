@@ -122,7 +122,7 @@ class _Sampler:
                 fitting.append(cls)
         # A leaf ends the tree however many nodes are left: with many left, prefer what branches.
         favour = max(1.0, budget / FEW)
-        odds = [cls.odds * (favour if _branches(cls) else 1.0) for cls in fitting]
+        odds = [language.odds(cls) * (favour if _branches(cls) else 1.0) for cls in fitting]
         made = self.node(
             self.rng.choices(fitting, odds if any(odds) else None)[0], required, budget
         )
@@ -175,7 +175,8 @@ class _Sampler:
 
     def value(self, spec: Knob, required: Effects) -> Value:
         allowed = spec.allowed(required)
-        weights = [spec.weights[spec.choices.index(choice)] for choice in allowed]
+        odds = self.language.weights(spec)
+        weights = [odds[spec.choices.index(choice)] for choice in allowed]
         return self.rng.choices(allowed, weights if any(weights) else None)[0]
 
     def number(self, field: _Field, spare: int) -> int:

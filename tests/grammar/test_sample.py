@@ -77,3 +77,20 @@ def test_a_class_is_completed_around_a_child() -> None:
     assert complete(TOY, Pre, rng, frozenset(), 1, ("op", kept)) is not None
     assert complete(TOY, Gate, rng, frozenset(), 1, ("by", kept)) is None
     assert unparse(kept) == "lin(heads=8)"
+
+
+def test_an_even_language_prefers_nothing() -> None:
+    even = Language(TOY.nodes, even=True)
+
+    def norms(language: Language) -> Counter[str]:
+        made = (complete(language, Pre, random.Random(s), frozenset(), 3, LEAF) for s in range(600))
+        return Counter(node.norm for node in made if isinstance(node, Pre))
+
+    usual, now = norms(TOY), norms(even)
+    assert even != TOY
+    assert usual["rms"] > 4 * usual["layer"]
+    assert max(now.values()) < 1.5 * min(now.values())
+    assert (even.odds(Gate), TOY.odds(Gate)) == (1.0, 0.5)
+
+
+LEAF = ("op", Lin())

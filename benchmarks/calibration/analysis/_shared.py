@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from palmette.ladder.calibration import Calibration, Fitness, Stage
 from palmette.ladder.statistics import CONFIDENCE, Estimate
@@ -37,52 +38,32 @@ def shared(x: Mapping[str, float], y: Mapping[str, float]) -> tuple[list[str], F
     return keys, np.array([x[key] for key in keys]), np.array([y[key] for key in keys])
 
 
-def bootstrapped(
-    statistic: Callable[[npt.NDArray[np.int64]], float | None],
-    count: int,
-    seed: int = 0,
-    draws: int = DRAWS,
-) -> Estimate | None:
-    """A statistic of `count` genomes, given as indices, with its percentile interval.
+def reliability(values: Floats) -> Estimate | None:
+    """How much of the order of two-seed means is the genomes' own, from values [genomes 2].
 
-    Efron (1979): genomes are drawn with replacement; draws in which the statistic is not defined
-    are left out. None if it is not defined of all genomes, or in fewer than half of the draws.
+    Spearman-Brown, 2 r / (1 + r), r being the rank correlation between the seeds (Brown 1910;
+    Spearman 1910), with the percentiles of a bootstrap over genomes (Efron 1979). None for fewer
+    than ten genomes.
     """
-    value = statistic(np.arange(count))
-    if value is None:
+    if len(values) < 10:
         return None
-    rng = np.random.default_rng(seed)
-    found = [statistic(rng.integers(count, size=count)) for _ in range(draws)]
-    kept = [one for one in found if one is not None and np.isfinite(one)]
-    if 2 * len(kept) < draws:
-        return None
+    drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(kept, [tail, 1 - tail])
-    return Estimate(float(value), float(low), float(high))
+    low, high = np.quantile(_reliable(values[drawn]), [tail, 1 - tail])
+    return Estimate(float(_reliable(values)), float(low), float(high))
 
 
-def ranks(values: Sequence[float] | Floats) -> Floats:
-    """Ranks, equal values sharing their mean rank."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values), dtype=float)
-
-
-def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float | None:
-    """Spearman's correlation without an interval; None of fewer than five or a constant side."""
-    if len(x) < 5:
-        return None
-    a, b = ranks(x), ranks(y)
-    if a.std() == 0 or b.std() == 0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
+def _reliable(x: Floats) -> Floats:
+    """x [... genomes 2] -> [...]"""
+    ranked = rankdata(x, axis=-2)
+    centred = ranked - ranked.mean(-2, keepdims=True)
+    a, b = centred[..., 0], centred[..., 1]
+    r = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    r = np.maximum(r, 0.0)
+    made: Floats = 2 * r / (1 + r)
+    return made
 
 
-def reliability(values: Sequence[Sequence[float]] | Floats) -> float | None:
-    """How much of the ranks of two-seed means is the genomes' own: Spearman-Brown, 2 r / (1 + r),
-    r being the rank correlation between the seeds (Brown 1910; Spearman 1910). None where it is not
-    defined or r is not positive.
-    """
-    x = np.asarray(values, dtype=float)
-    r = spearman(x[:, 0], x[:, 1])
-    return 2 * r / (1 + r) if r is not None and r > 0 else None
+def in_ranks(values: Floats) -> list[list[float]]:
+    """Values [genomes seeds] as ranks among all of them: of what outliers weigh, order is left."""
+    return [list(map(float, row)) for row in rankdata(values).reshape(values.shape)]

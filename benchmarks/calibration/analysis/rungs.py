@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -11,21 +12,24 @@ from benchmarks.calibration.analysis._shared import (
     GROUPS,
     MEAN,
     Floats,
-    bootstrapped,
+    in_ranks,
     measures,
     of_group,
-    reliability,
-    spearman,
 )
 from palmette.ladder.calibration import Calibration, Stage
-from palmette.ladder.statistics import Estimate, rank_correlation
+from palmette.ladder.statistics import (
+    Estimate,
+    corrected_rank_correlation,
+    rank_correlation,
+    top_rank_correlation,
+)
 
 TITLE = "From rung to rung"
 NOTE = (
-    "Spearman's correlation of two-seed means. Corrected: divided by the root of both "
-    "reliabilities (Spearman 1904), what it would be without seed noise, bootstrap over genomes; "
-    "it may exceed 1. Top quartile: among the quarter that the lower rung puts first. Kept of the "
-    "best: how many of the upper rung's best eighth the lower rung has in its best quarter."
+    "Spearman's correlation of two-seed means. Corrected: what it would be without seed noise "
+    "(Spearman 1904, with the reliability of ranks; bootstrap over genomes). Top quartile: among "
+    "the quarter that the lower rung puts first. Kept of the best: how many of the upper rung's "
+    "best eighth the lower rung has in its best quarter."
 )
 PAIRS = (("0", "1"), ("1", "2"), ("2", "3"), ("1", "3"), ("0", "3"))
 LEAST = 8  # genomes
@@ -76,14 +80,9 @@ def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str]]
 
 
 def _row(lower: Stage, upper: Stage, measure: str, group: str, x: Floats, y: Floats) -> Row:
-    def corrected(chosen: np.ndarray) -> float | None:  # type: ignore[type-arg]
-        raw = spearman(x[chosen].mean(1), y[chosen].mean(1))
-        own, other = reliability(x[chosen]), reliability(y[chosen])
-        return raw / (own * other) ** 0.5 if raw is not None and own and other else None
-
     low, high = x.mean(1), y.mean(1)
-    top = np.argsort(-low)[: max(1, round(len(low) / 4))]
-    best = np.argsort(-high)[: max(1, round(len(high) / 8))]
+    top = np.argsort(-low)[: ceil(len(low) / 4)]
+    best = np.argsort(-high)[: ceil(len(high) / 8)]
     return Row(
         lower=lower.name,
         upper=upper.name,
@@ -91,7 +90,7 @@ def _row(lower: Stage, upper: Stage, measure: str, group: str, x: Floats, y: Flo
         group=group,
         genomes=len(low),
         raw=rank_correlation(low.tolist(), high.tolist()),
-        corrected=bootstrapped(corrected, len(low)),
-        top_quartile=rank_correlation(low[top].tolist(), high[top].tolist()),
+        corrected=corrected_rank_correlation(in_ranks(x), in_ranks(y)),
+        top_quartile=top_rank_correlation(low.tolist(), high.tolist()),
         kept_of_the_best=float(np.isin(best, top).mean()),
     )

@@ -21,7 +21,7 @@ NOTE = (
     "first has less than the best, in deviations of one seed at the last rung. Intervals: "
     "bootstrap over genomes."
 )
-OUTER, INNER = 60, 40  # resamples of genomes; replays of each
+OUTER, INNER = 40, 15  # resamples of genomes; replays of each
 WANTED_SPEED, WANTED_KEPT = 2.5, 0.9
 
 _BASE = Schedule("as pocket: asynchronous, eta 4")
@@ -38,15 +38,16 @@ SCHEDULES: tuple[Schedule, ...] = (
     replace(_BASE, name="rungs 2 and 3, eta 4", rungs=("2", "3")),
     replace(_BASE, name="eta 4, one rate at rung 2", rates=1),
     replace(_BASE, name="eta 4, no extension", extends=False),
-    replace(_BASE, name="eta 4, race at 1/4", race=2),
-    replace(_BASE, name="eta 4, race at 1/2", race=4),
-    replace(_BASE, name="eta 3, race at 1/4, one rate at rung 2", eta=3, race=2, rates=1),
-    replace(_BASE, name="eta 3, race at 1/2, one rate at rung 2", eta=3, race=4, rates=1),
-    replace(_BASE, name="eta 4, race at 1/2, one rate at rung 2", race=4, rates=1),
+    replace(_BASE, name="eta 4, race at 3/8", race=3),
+    replace(_BASE, name="eta 4, race at 5/8", race=5),
+    replace(_BASE, name="eta 2, race at 3/8, one rate at rung 2", eta=2, race=3, rates=1),
+    replace(_BASE, name="eta 3, race at 3/8, one rate at rung 2", eta=3, race=3, rates=1),
+    replace(_BASE, name="eta 4, race at 3/8, one rate at rung 2", race=3, rates=1),
+    replace(_BASE, name="rungs 1 and 3, eta 4, race at 3/8", rungs=("1", "3"), race=3),
     replace(_BASE, name="eta 4, gate: better half at step 100", gate=0.5),
     replace(_BASE, name="eta 4, gate: better 3/4 at step 100", gate=0.75),
-    replace(_BASE, name="eta 3, gate 1/2, race at 1/2, one rate", eta=3, gate=0.5, race=4, rates=1),
-    replace(_BASE, name="eta 2, gate 1/2, race at 1/2, one rate", eta=2, gate=0.5, race=4, rates=1),
+    replace(_BASE, name="eta 3, gate 1/2, race at 3/8, one rate", eta=3, gate=0.5, race=3, rates=1),
+    replace(_BASE, name="eta 2, gate 1/2, race at 3/8, one rate", eta=2, gate=0.5, race=3, rates=1),
 )
 
 
@@ -72,7 +73,7 @@ def measured(calibration: Calibration) -> list[Row]:
     for suite, measure in (("text", "text"), ("wide", MEAN)):
         arena = arena_of(calibration, suite, measure)
         if arena is not None:
-            made += rows(arena, suite)
+            made += rows(arena, suite, SCHEDULES, OUTER, INNER)
     return made
 
 
@@ -86,9 +87,9 @@ def arena_of(calibration: Calibration, suite: str, measure: str) -> Field | None
 def rows(
     arena: Field,
     suite: str,
-    schedules: Sequence[Schedule] = SCHEDULES,
-    outer: int = OUTER,
-    inner: int = INNER,
+    schedules: Sequence[Schedule],
+    outer: int,
+    inner: int,
 ) -> list[Row]:
     """Replays every schedule on the same populations.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.calibration.analysis._shared import bootstrapped, measures, reliability
+from benchmarks.calibration.analysis._shared import Floats, measures, reliability
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import Estimate, mean_correlation, paired_noise
 
@@ -59,21 +59,17 @@ def measured(calibration: Calibration) -> list[Row]:
                     noise_better_half=upper.deviation if upper else None,
                     spread=_spread(values),
                     spread_better_half=_spread(better),
-                    reliability=_reliability(values),
-                    reliability_better_half=_reliability(better),
+                    reliability=reliability(values),
+                    reliability_better_half=reliability(better),
                     pairing=mean_correlation(values.tolist()),
                 )
             )
     return made
 
 
-def _spread(values: np.ndarray) -> float | None:  # type: ignore[type-arg]
+def _spread(values: Floats) -> float | None:
     noise = paired_noise(values.tolist())
     if noise is None:
         return None
     variance = float(values.mean(1).var(ddof=1)) - noise.deviation**2 / values.shape[1]
     return max(0.0, variance) ** 0.5
-
-
-def _reliability(values: np.ndarray) -> Estimate | None:  # type: ignore[type-arg]
-    return bootstrapped(lambda chosen: reliability(values[chosen]), len(values))

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from benchmarks.calibration import report
+from benchmarks.calibration.analysis import (
+    bounds,
+    costs,
+    mixture,
+    predictors,
+    rungs,
+    schedules,
+    seeds,
+)
+from tests.benchmarks.calibration import made
+from tests.benchmarks.calibration.made import ladder
+
+COUNT = 120
+
+
+def planted(correlation, seed=1):
+    """Truths of three rungs that correlate so with the rung below, with deviation 0.1."""
+    rng = np.random.default_rng(seed)
+    truth = {"1": rng.standard_normal(COUNT)}
+    for below, rung in (("1", "2"), ("2", "3")):
+        fresh = rng.standard_normal(COUNT)
+        truth[rung] = correlation * truth[below] + (1 - correlation**2) ** 0.5 * fresh
+    return {rung: 0.5 + 0.1 * own for rung, own in truth.items()}
+
+
+def between(rows, lower, upper, group="all"):
+    return next(r for r in rows if (r.lower, r.upper, r.group) == (lower, upper, group))
+
+
+def test_the_noise_of_a_seed_is_found():
+    (first, *_) = seeds.measured(ladder(planted(0.9), noise=0.02))
+    assert first.genomes == COUNT
+    assert first.noise == pytest.approx(0.02, rel=0.2)
+    assert first.spread == pytest.approx(0.1, rel=0.2)
+    # Var of the truth over that of a two-seed mean: 0.01 / (0.01 + 0.0002)
+    assert first.reliability.low < 0.98 < first.reliability.high + 0.02
+    assert first.pairing.value < 0.2
+
+
+def test_a_planted_rank_correlation_is_found_and_noise_hides_it():
+    rows = rungs.measured(ladder(planted(0.8), noise=0.1))
+    found = between(rows, "text-1", "text-2")
+    expected = 6 / np.pi * np.arcsin(0.8 / 2)  # Spearman of a bivariate normal
+    assert found.corrected.low < expected < found.corrected.high
+    assert found.raw.value < 0.7
+    assert between(rows, "text-1", "text-3").corrected.value < found.corrected.value
+    assert between(rows, "text-1", "text-2", "atlas").genomes == COUNT // 3
+
+
+def test_without_noise_order_carries_whole():
+    truth = planted(1.0)
+    found = between(rungs.measured(ladder(truth, noise=1e-6)), "text-1", "text-3")
+    assert found.raw.value == pytest.approx(1)
+    assert found.top_quartile.value == pytest.approx(1)
+    assert found.kept_of_the_best == 1
+
+
+def test_planted_floors_and_ceilings_are_counted():
+    values = [0.0] * 30 + list(np.linspace(0.2, 0.8, 60)) + [1.0] * 30
+    (row, *_) = bounds.measured(ladder({"1": values}, noise=0.002))
+    assert row.at_floor.value == pytest.approx(0.25)
+    assert row.at_ceiling.value == pytest.approx(0.25)
+    assert row.median == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_predictor_is_as_good_as_it_was_planted():
+    rng = np.random.default_rng(3)
+    truth = planted(0.9)["1"]
+    stages = ladder({"1": truth}, noise=0.001)
+    proxies = [
+        {"snip": float(own), "gradient_norm": float(rng.random()), "loss_nats": 5.0}
+        for own in truth
+    ]
+    with_them = made.table([], COUNT, proxies)
+    told = type(stages)(**{**vars(stages), "proxies": with_them.proxies})
+    found = {row.predictor: row.correlation for row in predictors.measured(told)}
+    assert found["snip"].value > 0.99
+    assert abs(found["gradient norm"].value) < 0.3
+    assert found["loss near step 100"].value > 0.99
+    assert found["initial loss"] is None  # the same of all
+
+
+def test_one_mixture_is_compared_with_runs_of_its_tasks():
+    rng = np.random.default_rng(4)
+    truth = rng.random((40, 2))
+    mixed = [[made.trial(1e-2, s, own, 1.0) for s in (0, 1)] for own in truth]
+    first = [[made.trial(1e-2, 0, own[:1], 1.0)] for own in truth]
+    other = [[made.trial(1e-2, 0, [rng.random()], 1.0)] for _ in truth]
+    table = made.table(
+        [
+            made.stage("wide-1", "wide", "1", mixed, ("text", "recall")),
+            made.stage("text-alone", "text", "1", first, ("text",), seeds=1),
+            made.stage("recall-alone", "recall", "1", other, ("recall",), seeds=1),
+        ],
+        40,
+    )
+    text, recall, mean = mixture.measured(table)
+    assert text.correlation.value == pytest.approx(1)
+    assert recall.correlation.high < 0.8
+    assert recall.correlation.value < mean.correlation.value < text.correlation.value
+
+
+def test_costs_are_of_trials_and_of_courses():
+    first, _, third = costs.measured(ladder(planted(0.9)))
+    assert (first.seconds_mean, first.course_seconds_mean) == (1, 4)  # three rates and a seed
+    assert (third.seconds_mean, third.course_seconds_mean) == (16, 32)
+    assert first.extended == 0
+    assert third.extended is None
+
+
+def test_the_report_has_a_part_for_every_question(monkeypatch):
+    monkeypatch.setattr(schedules, "SCHEDULES", schedules.SCHEDULES[:2])
+    monkeypatch.setattr(schedules, "OUTER", 3)
+    text, held = report.made(ladder({r: own[:12] for r, own in planted(0.9).items()}, 0.01))
+    assert text.count("## ") == len(report.MODULES)
+    assert "Not measured yet" in text  # there is no mixture
+    assert held["costs"][0]["genomes"] == 12
+    assert held["schedules"][0]["kept"]["value"] == 1
