@@ -73,7 +73,7 @@ def corrected_rank_correlation(
     rho = 2 sin(pi r / 6) (Pearson 1907); it never exceeds 1.
 
     The interval is the percentiles of a bootstrap over genomes (Efron 1979) that draws the
-    reliabilities anew as well. Efron's bias-corrected percentiles cover 0.82 to 0.86 where the
+    reliabilities anew as well. Efron's bias-corrected percentiles cover 0.82 and 0.84 where the
     truth is near 1 and are not used. The same seed gives the same bits.
 
     None for fewer than ten genomes, where a table has fewer than two seeds, or where noise is all
