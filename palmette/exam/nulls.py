@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palmette.exam.league import rivals
-from palmette.exam.placebos import bound
 from palmette.exam.rule import Array, entry_of, least_p, verified_in
+from palmette.ladder.rate import rate as counted
 from palmette.ladder.statistics import share
 from palmette.records import ExamPlan, Hypothesis, NullExams, Sat, Span
 
@@ -61,7 +61,7 @@ def resampled(
         happened |= verified_in(plan, one, scores, None)
         least = np.minimum(least, least_p(plan, one, scores))
     held = int(happened.sum())
-    rate, limit = share(held, exams), bound(held, exams)
+    rate, limit = share(held, exams), counted(held, exams)
     assert rate is not None, "no exams"
     assert limit is not None, "no exams"
     return NullExams(

@@ -1,58 +1,73 @@
-"""An exam from the store alone: its plan, what was measured, and what may be said by now."""
+"""An exam as one record, from the store alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
-from palmette.exam.judge import judge
 from palmette.exam.placebos import placebo_rate
 from palmette.exam.results import sat
-from palmette.records import Draw, Exam, Spent, StoredExam, StoredTrial
+from palmette.records import CanaryRow, Draw, Exam, LedgerRow, Spent, StoredExam, StoredTrial
 from palmette.store import Store
 from palmette.store.exams import ExamRoom
 
 
 def summary(store: Store, number: int) -> Exam:
-    """Everything that is known of an exam; of one that is not over, what the judge says by now.
-
-    Raises `UserError` if the store holds no exam of this number.
-    """
+    """The exam of this number; `UserError` if there is none."""
     room = ExamRoom(store)
-    exam = room.exam(number)
-    begun = exam.sitting in store.campaigns("exam")
-    trials = store.campaign(exam.sitting).trials() if begun else []
-    measured = sat(exam.plan, trials)
-    verdicts, placebos = exam.verdicts, exam.placebos
-    if exam.state == "running":
-        judged = judge(exam.plan, measured)
-        verdicts, placebos = judged.verdicts, judged.placebos
-    return Exam(
-        exam=exam.number,
-        campaign=exam.campaign,
-        state=exam.state,
-        plan=exam.plan,
-        draw=_draw(store, exam),
-        sat=tuple(measured),
-        verdicts=verdicts,
-        placebos=placebos,
-        placebo_rate=placebo_rate(room.exams()),
-        nulls=exam.nulls,
-        canary=tuple(room.canary(number)),
-        ledger=tuple(room.ledger()),
-        spent=spent(trials) if begun else None,
+    stored = room.exam(number)
+    draws = store.campaign(stored.campaign).draws()
+    sits = stored.sitting in store.campaigns("exam")
+    return exam_record(
+        stored,
+        next(draw for draw in draws if draw.number == stored.plan.draw),
+        store.campaign(stored.sitting).trials() if sits else None,
+        room.exams(),
+        room.ledger(),
+        room.canary(number),
     )
 
 
-def spent(trials: Sequence[StoredTrial]) -> Spent:
-    """What these trials have cost; seconds are those of trials that gave a result."""
+def exam_record(
+    stored: StoredExam,
+    draw: Draw,
+    trials: Sequence[StoredTrial] | None,
+    exams: Iterable[StoredExam],
+    ledger: Sequence[LedgerRow],
+    canary: Sequence[CanaryRow],
+) -> Exam:
+    """All that there is of an exam in one place.
+
+    Args:
+        stored: the exam; it has no verdicts as long as it is running.
+        draw: that it opened.
+        trials: of its sitting; None where that has not begun.
+        exams: all of the store, over which placebos are counted.
+        ledger: of the store, up to now.
+        canary: of this exam.
+    """
+    return Exam(
+        exam=stored.number,
+        campaign=stored.campaign,
+        state=stored.state,
+        plan=stored.plan,
+        draw=draw,
+        sat=tuple(sat(stored.plan, trials or ())),
+        verdicts=stored.verdicts,
+        placebos=stored.placebos,
+        placebo_rate=placebo_rate(exams),
+        nulls=stored.nulls,
+        canary=tuple(canary),
+        ledger=tuple(ledger),
+        spent=None if trials is None else spent(trials),
+    )
+
+
+def spent(trials: Iterable[StoredTrial]) -> Spent:
+    """What these trials have cost; the seconds of those that failed are not known."""
     ended = [trial for trial in trials if trial.state in ("done", "failed")]
     return Spent(
         trials=len(ended),
         failed=sum(trial.state == "failed" for trial in ended),
-        worker_seconds=sum(trial.result.wall_seconds for trial in ended if trial.result),
+        worker_seconds=math.fsum(trial.result.wall_seconds for trial in ended if trial.result),
     )
-
-
-def _draw(store: Store, exam: StoredExam) -> Draw:
-    draws = store.campaign(exam.campaign).draws()
-    return next(draw for draw in draws if draw.number == exam.plan.draw)

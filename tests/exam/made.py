@@ -134,8 +134,8 @@ def drawn(
     return [
         sat(
             label,
-            mean + shared + rng.normal(0, noise, seeds),
-            2.0 + rng.normal(0, text_noise, seeds),
+            (mean + shared + rng.normal(0, noise, seeds)).tolist(),
+            (2.0 + rng.normal(0, text_noise, seeds)).tolist(),
             at,
         )
         for label, mean in means.items()

@@ -15,7 +15,7 @@ SEEN = {"found": 0.45, **RIVALS}
 
 @pytest.mark.parametrize("seeds", [12, 4])
 def test_the_rate_is_what_the_rule_has_under_normal_noise(seeds: int) -> None:
-    """Of 200 exams with 1,000 nulls each: 0.042 from 12 seeds, 0.045 from 4; the rule's is 0.042."""
+    """Of 200 exams with 1,000 nulls each: 0.042 from 12 seeds, 0.045 from 4; the rule: 0.042."""
     plan = made.plan()
     rates = []
     for seed in range(60):

@@ -1,5 +1,7 @@
 """The rule of the looks, on simulated exams whose truth is known."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def world(
 
 def highest(alpha: float) -> float:
     """What a rate of at most alpha stays below, but for one run in ten thousand."""
-    return alpha + 3.7 * (alpha * (1 - alpha) / EXAMS) ** 0.5
+    return alpha + 3.7 * math.sqrt(alpha * (1 - alpha) / EXAMS)
 
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "apart"])
