@@ -42,6 +42,10 @@ def contrast(
     (1946, An Approximate Distribution of Estimates of Variance Components, equation 17).
     The correlation over seeds is measured either way.
 
+    Welch's p is approximate: measured at 4, 8 and 12 values a side its size is at most 1.08 times
+    a level of 0.002 where one deviation is twice the other, but 1.6, 1.2 and 1.1 times where it is
+    four times the other (1.2, 1.1 and 1.03 times a level of 0.01).
+
     None where one side has fewer than two values. Values without any spread give the limit of the
     test: p is 0 above `shift`, else 1.
 

@@ -93,7 +93,8 @@ def nominal_levels(
     seventh too much here: t statistics of four to twelve seeds are less alike from look to look
     than scores are. So the chance to pass at look k and not before is computed for t itself
     (Jennison and Turnbull 1991, Exact Calculations for Sequential t, chi^2 and F Tests).
-    Welch's t has more degrees of freedom and then spends a little less than alpha.
+    Welch's t of alike deviations has more degrees of freedom and spends a little less than alpha;
+    for unlike ones see `contrast`.
 
     Of n values with sum S and sum of squares Q, the ratio u = S / sqrt(Q) is free of scale; under
     the hypothesis it is independent of Q (Basu 1955), so u is a Markov chain: one more value makes
