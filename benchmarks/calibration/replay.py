@@ -11,14 +11,14 @@ shorter sweep is given those, too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from benchmarks.calibration.stages import RATES
 from benchmarks.calibration.table import EARLY, EIGHTHS, STEP
-from palmette.ladder.calibration import Calibration, Course, Fitness, Outcome
+from palmette.ladder.calibration import Course, Fitness, Outcome, Stage
 from palmette.ladder.statistics import paired_noise
 
 PATIENCE, LEAST = 8, 3  # as in `pocket`
@@ -78,7 +78,9 @@ class Sweep:
 
 @dataclass
 class Field:
-    """The genomes of the table that ran at every rung, with their truths and noise by rung."""
+    """The genomes of the table that ran at every rung, with their truths by rung, and the noise of
+    one seed in the better half.
+    """
 
     genomes: tuple[str, ...]
     first: tuple[Course, ...]
@@ -91,12 +93,8 @@ class Field:
     _sweeps: dict[Schedule, list[Sweep]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Calibration, suite: str, fitness: dict[str, Fitness]) -> Field | None:
-        """The field of a suite; `fitness` by rung. None if a rung has not been trained."""
-        rungs = [table.stage(suite, rung) for rung in fitness]
-        stages = {stage.rung: stage for stage in rungs if stage is not None}
-        if len(stages) < len(fitness):
-            return None
+    def of(cls, stages: Mapping[str, Stage], fitness: Mapping[str, Fitness]) -> Field | None:
+        """The field of these stages, by rung, the lowest first; None of fewer than 8 genomes."""
         values = {rung: stage.values(fitness[rung]) for rung, stage in stages.items()}
         whole = set.intersection(*(set(own) for own in values.values()))
         keys = tuple(sorted(whole))
@@ -105,7 +103,10 @@ class Field:
             [o.early_loss_nats for o in stages[lowest].courses[key].chosen(fitness[lowest])]
             for key in keys
         ]
-        noises = {rung: paired_noise(list(own.values())) for rung, own in values.items()}
+        noises = {
+            rung: paired_noise(sorted(own.values(), key=lambda one: -sum(one))[: len(own) // 2])
+            for rung, own in values.items()
+        }
         early = paired_noise([[x for x in pair if x is not None] for pair in pairs])
         if len(keys) < 8 or early is None:
             return None
@@ -116,7 +117,7 @@ class Field:
             noise={rung: noise.deviation for rung, noise in noises.items() if noise},
             early_noise=early.deviation,
             upper={r: tuple(stage.courses[k] for k in keys) for r, stage in stages.items()},
-            fitness=fitness,
+            fitness=dict(fitness),
             early_share=EARLY * STEP / stages[lowest].tokens,
         )
 

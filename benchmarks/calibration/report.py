@@ -14,6 +14,7 @@ from benchmarks.calibration.analysis import (
     costs,
     mixture,
     predictors,
+    rates,
     rungs,
     schedules,
     seeds,
@@ -22,7 +23,16 @@ from benchmarks.calibration.running import FOLDER
 from palmette.ladder.calibration import Calibration, calibration
 from palmette.ladder.statistics import Estimate
 
-MODULES: tuple[ModuleType, ...] = (seeds, rungs, bounds, mixture, predictors, costs, schedules)
+MODULES: tuple[ModuleType, ...] = (
+    seeds,
+    rungs,
+    bounds,
+    mixture,
+    predictors,
+    costs,
+    rates,
+    schedules,
+)
 
 
 def main(folder: Path = FOLDER) -> int:

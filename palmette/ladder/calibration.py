@@ -129,26 +129,30 @@ class Calibration:
         """The stage of a suite at a rung; None if it was not trained."""
         return self.stages.get(f"{suite}-{rung}")
 
-    def noise(self, tasks: str | Sequence[str], rung: str, suite: str) -> Noise | None:
+    def noise(
+        self, tasks: str | Sequence[str], rung: str, suite: str, best: float = 0.5
+    ) -> Noise | None:
         """The deviation of one seed's fitness between paired seeds; None where none was measured.
 
         Of one task, or of the mean of several, in units of `Task.score`. What a seed does to all
-        genomes alike is taken out.
+        genomes alike is taken out. It is that of the `best` share of the genomes by their means:
+        those that compete; a few at the bottom vary several times as much.
 
-        >>> import palmette.ladder.calibration as c
-        >>> c.Calibration(1, {}, {}, {}, {}).noise("text", "1", "text") is None
+        >>> Calibration(1, {}, {}, {}, {}).noise("text", "1", "text") is None
         True
         """
-        values = self._values(tasks, rung, suite)
+        values = self._values(tasks, rung, suite, best)
         return paired_noise(values) if values is not None else None
 
-    def pairing(self, tasks: str | Sequence[str], rung: str, suite: str) -> Pairing | None:
-        """Whether an exam should pair its seeds; None where none was measured."""
-        values = self._values(tasks, rung, suite)
+    def pairing(
+        self, tasks: str | Sequence[str], rung: str, suite: str, best: float = 0.5
+    ) -> Pairing | None:
+        """Whether an exam should pair its seeds, by these genomes; None where not measured."""
+        values = self._values(tasks, rung, suite, best)
         return pairing_pays(values) if values is not None else None
 
     def _values(
-        self, tasks: str | Sequence[str], rung: str, suite: str
+        self, tasks: str | Sequence[str], rung: str, suite: str, best: float
     ) -> list[tuple[float, ...]] | None:
         stage = self.stage(suite, rung)
         names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
@@ -159,7 +163,8 @@ class Calibration:
         def fitness(bits: Mapping[str, float]) -> float:
             return sum(known[name].score(bits[name]) for name in names) / len(names)
 
-        return list(stage.values(fitness).values())
+        values = sorted(stage.values(fitness).values(), key=lambda own: -sum(own))
+        return values[: max(2, round(best * len(values)))]
 
 
 @cache

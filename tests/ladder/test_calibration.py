@@ -41,11 +41,22 @@ WHOLE = packed([[trial(0, 3.0), trial(1, 3.2)], [trial(0, 4.0), trial(1, 4.0)], 
 
 
 def test_noise_is_in_units_of_the_tasks_score():
-    noise = read(WHOLE).noise("text", "2", "text")
+    noise = read(WHOLE).noise("text", "2", "text", best=1)
     # Differences of 0.2 and 0 bits between seeds; the seeds' own mean difference is taken out.
     assert noise is not None
     assert noise.freedom == 1
     assert noise.deviation == pytest.approx(0.1 / TASKS["text"]().constant)
+
+
+def test_noise_is_of_the_best_alone():
+    wild = [[trial(0, 7.0 + n % 2), trial(1, 7.9 - n % 2)] for n in range(10)]
+    calm = [[trial(0, 2.0 + 0.01 * (n % 2)), trial(1, 2.0)] for n in range(10)]
+    held = read(packed(wild + calm))
+    best, all_of_them = (held.noise("text", "2", "text", best=share) for share in (0.5, 1))
+    assert best is not None
+    assert all_of_them is not None
+    assert best.freedom == 9
+    assert 10 * best.deviation < all_of_them.deviation
 
 
 def test_pairing_is_known_where_seeds_were_shared():

@@ -53,8 +53,8 @@ class Row:
 def measured(calibration: Calibration) -> list[Row]:
     """A row for every pair of stages, measure and group with genomes enough."""
     made = []
-    for lower, upper, measure in _comparisons(calibration):
-        low = lower.values(measures(lower)[measure])
+    for lower, upper, own, measure in _comparisons(calibration):
+        low = lower.values(measures(lower)[own])
         high = upper.values(measures(upper)[measure])
         for group in GROUPS if measure in ("text", MEAN) else ("all",):
             keys = sorted(k for k in low.keys() & high.keys() if of_group(calibration, k, group))
@@ -65,18 +65,20 @@ def measured(calibration: Calibration) -> list[Row]:
     return made
 
 
-def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str]]:
+def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str, str]]:
+    """Pairs of stages, with the measure of either."""
     for suite in dict.fromkeys(stage.suite for stage in calibration.stages.values()):
         for below, above in PAIRS:
             lower, upper = calibration.stage(suite, below), calibration.stage(suite, above)
             if lower is not None and upper is not None:
                 for measure in measures(upper):
-                    yield lower, upper, measure
+                    yield lower, upper, measure, measure
     # What text alone says of the mixture.
-    for below, above in (("1", "1"), ("1", "2"), ("1", "3"), ("2", "3"), ("3", "3")):
+    for below, above in (("1", "1"), ("1", "2"), ("1", "3"), ("2", "2"), ("2", "3"), ("3", "3")):
         lower, upper = calibration.stage("text", below), calibration.stage("wide", above)
         if lower is not None and upper is not None:
-            yield lower, upper, "text"
+            yield lower, upper, "text", "text"
+            yield lower, upper, "text", MEAN
 
 
 def _row(lower: Stage, upper: Stage, measure: str, group: str, x: Floats, y: Floats) -> Row:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.calibration.analysis._shared import MEAN, measures
 from benchmarks.calibration.replay import PLAIN, Field, Ran, Schedule, plain, replay
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import CONFIDENCE, Estimate
@@ -50,12 +49,18 @@ SCHEDULES: tuple[Schedule, ...] = (
     replace(_BASE, name="eta 2, gate 1/2, race at 3/8, one rate", eta=2, gate=0.5, race=3, rates=1),
 )
 
+LADDERS = {
+    "text": ("text",) * 3,
+    "wide": ("wide",) * 3,
+    "text, then wide": ("text", "wide", "wide"),
+}
+
 
 @dataclass(frozen=True)
 class Row:
-    """One schedule on one suite."""
+    """One schedule on one ladder."""
 
-    suite: str
+    ladder: str
     schedule: str
     genomes: int
     trials_a_genome: float
@@ -68,25 +73,27 @@ class Row:
 
 
 def measured(calibration: Calibration) -> list[Row]:
-    """A row for every schedule and suite, and one for the plain loop."""
+    """A row for every schedule and ladder, and one for the plain loop."""
     made: list[Row] = []
-    for suite, measure in (("text", "text"), ("wide", MEAN)):
-        arena = arena_of(calibration, suite, measure)
+    for told, suites in LADDERS.items():
+        arena = arena_of(calibration, suites)
         if arena is not None:
-            made += rows(arena, suite, SCHEDULES, OUTER, INNER)
+            made += rows(arena, told, SCHEDULES, OUTER, INNER)
     return made
 
 
-def arena_of(calibration: Calibration, suite: str, measure: str) -> Field | None:
-    """The genomes of a suite with a measure that its rungs share; None if there are too few."""
-    stages = {rung: calibration.stage(suite, rung) for rung in ("1", "2", "3")}
-    known = {r: measures(s)[measure] for r, s in stages.items() if s and measure in measures(s)}
-    return Field.of(calibration, suite, known) if len(known) == len(stages) else None
+def arena_of(calibration: Calibration, suites: Sequence[str]) -> Field | None:
+    """The genomes of a ladder, whose rungs 1, 2 … train on these suites; None if there are too
+    few. Of a mixture the mean of its tasks counts.
+    """
+    stages = {str(n): calibration.stage(suite, str(n)) for n, suite in enumerate(suites, 1)}
+    there = {rung: stage for rung, stage in stages.items() if stage is not None}
+    return Field.of(there, {r: s.saved() for r, s in there.items()}) if stages == there else None
 
 
 def rows(
     arena: Field,
-    suite: str,
+    ladder: str,
     schedules: Sequence[Schedule],
     outer: int,
     inner: int,
@@ -115,7 +122,7 @@ def rows(
                 told[schedule.name].append(_told(ran, base, order, truth, unit))
         for name in names:
             found[name].append(np.mean(told[name], axis=0).tolist())
-    return [_row(suite, name, count, found[name]) for name in names]
+    return [_row(ladder, name, count, found[name]) for name in names]
 
 
 def _told(
@@ -136,7 +143,7 @@ def _told(
     ]
 
 
-def _row(suite: str, name: str, count: int, found: Sequence[Sequence[float]]) -> Row:
+def _row(ladder: str, name: str, count: int, found: Sequence[Sequence[float]]) -> Row:
     point, *draws = np.array(found)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
@@ -144,7 +151,7 @@ def _row(suite: str, name: str, count: int, found: Sequence[Sequence[float]]) ->
         Estimate(float(point[n]), float(low[n]), float(high[n])) for n in range(2, 6)
     )
     return Row(
-        suite=suite,
+        ladder=ladder,
         schedule=name,
         genomes=count,
         trials_a_genome=float(point[0]),

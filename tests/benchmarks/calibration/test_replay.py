@@ -12,7 +12,7 @@ SURE = Schedule("eta 4, synchronous", waits=True)
 
 def arena(first=TRUTH, noise=0.0):
     made = ladder({"1": first, "2": TRUTH, "3": TRUTH}, noise)
-    found = schedules.arena_of(made, "text", "text")
+    found = schedules.arena_of(made, ("text",) * 3)
     assert found is not None
     return found
 
@@ -63,7 +63,7 @@ def test_a_gate_drops_what_is_worse_at_step_100():
 def test_a_first_rung_that_says_nothing_keeps_the_best_by_chance_alone():
     rng = np.random.default_rng(5)
     blind = schedules.arena_of(
-        ladder({"1": rng.permutation(TRUTH), "2": TRUTH, "3": TRUTH}, 0.001), "text", "text"
+        ladder({"1": rng.permutation(TRUTH), "2": TRUTH, "3": TRUTH}, 0.001), ("text",) * 3
     )
     assert blind is not None
     seeing, blinded = (
@@ -80,4 +80,4 @@ def test_a_first_rung_that_says_nothing_keeps_the_best_by_chance_alone():
 
 
 def test_a_table_without_the_last_rung_has_no_arena():
-    assert schedules.arena_of(ladder({"1": TRUTH, "2": TRUTH}), "text", "text") is None
+    assert schedules.arena_of(ladder({"1": TRUTH, "2": TRUTH}), ("text",) * 3) is None
