@@ -10,6 +10,7 @@ from benchmarks.calibration import genomes as list_of
 from benchmarks.calibration import proxies, report, table
 from benchmarks.calibration.running import FOLDER, raised, rows, run, seeds_of, setting_of
 from benchmarks.calibration.stages import Stage, stages
+from palmette.ladder.calibration import calibration
 from palmette.tasks import TASKS, load_corpus, suite
 from palmette.train.process import processors
 
@@ -17,9 +18,10 @@ from palmette.train.process import processors
 def main(given: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser("calibration", description=(__doc__ or "").strip())
-    parser.add_argument("do", choices=("draw", "run", "proxies", "table", "report"))
+    parser.add_argument("do", choices=("draw", "run", "proxies", "table", "report", "figures"))
     parser.add_argument("stages", nargs="*")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the shards")
+    parser.add_argument("--browser", help="an executable; playwright's own if not given")
     parser.add_argument("--workers", type=int, default=len(processors()))
     options = parser.parse_args(given)
     if options.do == "draw":
@@ -35,6 +37,8 @@ def main(given: list[str] | None = None) -> int:
         return 0
     if options.do == "report":
         return report.main()
+    if options.do == "figures":
+        return _figures(Path(*options.stages[:1]), options.browser)
     if unknown := [name for name in options.stages if name not in known]:
         print(f"no stage {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
@@ -53,6 +57,18 @@ def _proxies(stage: Stage) -> None:
     setting = setting_of(mixture, mixture.digest(corpus.sha256))
     genomes = [genome for _, genome in list_of.read()]
     proxies.run(genomes, stage.rung, mixture, corpus, seeds_of(stage, setting))
+
+
+def _figures(folder: Path, browser: str | None) -> int:
+    from benchmarks.calibration.figures import pictures  # nothing else needs a browser
+
+    table = calibration()
+    if table is None:
+        print("there is no table yet: python -m benchmarks.calibration table", file=sys.stderr)
+        return 2
+    for path in pictures(table, folder, browser):
+        print(path)
+    return 0
 
 
 if __name__ == "__main__":
