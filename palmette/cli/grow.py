@@ -200,7 +200,7 @@ def grow_campaign(
                 ):
                     run(scheduler, pool, lease.beat, live.update)
                 output.mkdir(parents=True, exist_ok=True)
-                report = write_report(stored, output / "report.html")
+                report = write_report(stored, output / "report.html", store)
                 exported = export_best(stored, ground.scale, output)
             except KeyboardInterrupt:
                 console.print(

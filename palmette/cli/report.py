@@ -10,9 +10,10 @@ import typer
 from palmette.cli._files import check_file
 from palmette.cli._options import STORAGE, CampaignOption, FormatOption, StorageOption
 from palmette.cli._print import show_rows
-from palmette.cli._store import reading, scale_of
+from palmette.cli._store import chosen, scale_of
 from palmette.records import FileRow
 from palmette.report import write_report
+from palmette.store import Store
 
 
 def report(
@@ -25,8 +26,9 @@ def report(
 ) -> None:
     """Write the report of a campaign, as far as it has come: one page that needs no network."""
     check_file(output, ".html")
-    with reading(storage, campaign) as stored:
+    with Store(storage, create=False) as store:
+        stored = chosen(store, campaign)
         scale_of(stored)
-        write_report(stored, output)
+        write_report(stored, output, store)
         name = stored.config.name
     show_rows([FileRow(file=str(output), what=f"the report of campaign {name!r}")], form)

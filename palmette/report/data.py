@@ -15,11 +15,14 @@ from palmette.records import (
     CampaignConfig,
     Candidate,
     Event,
+    Rate,
     Role,
     StatusRow,
+    StoredExam,
     StoredTrial,
     Thought,
     TreeRow,
+    Verdict,
 )
 
 
@@ -72,6 +75,8 @@ class ReportData:
     winner_source      its exported PyTorch
     winner_diagram     its drawing: trusted SVG, made by `palmette.explain.diagram.svg`
     notes              further sentences for "How to read this report"
+    exams              of this campaign's genomes, finished or not
+    exam_placebos      how many placebos were verified in all exams of the store
     """
 
     config: CampaignConfig
@@ -92,11 +97,19 @@ class ReportData:
     winner_source: str | None = None
     winner_diagram: str | None = None
     notes: Sequence[str] = ()
+    exams: Sequence[StoredExam] = ()
+    exam_placebos: Rate | None = None
 
     @property
     def top(self) -> BestRow | None:
         """The found candidate that ranks first."""
         return next((row for row in self.best if row.role == "found"), None)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Those of all finished exams, the newest first."""
+        done = [exam for exam in reversed(self.exams) if exam.state == "finished"]
+        return tuple(verdict for exam in done for verdict in exam.verdicts)
 
     @property
     def best_baseline(self) -> BestRow | None:

@@ -167,6 +167,21 @@ def placebo_sentence(rate: Rate | None) -> str:
     )
 
 
+def looked_like(rate: Rate | None) -> str:
+    """How many placebos of a search seemed to be finds, and the rate that this leaves open.
+
+    >>> looked_like(Rate(happened=0, cases=3, bound=0.632))
+    '0 of 3 placebos on the last rung look better than the root; in truth up to 63 % may.'
+    """
+    if rate is None:
+        return "No placebo has come to the last rung, so how often nothing looks good is not known."
+    many, look = ("placebo", "looks") if rate.cases == 1 else ("placebos", "look")
+    return (
+        f"{rate.happened} of {rate.cases} {many} on the last rung {look} better than the root; in "
+        f"truth up to {100 * rate.bound:.0f} % may."
+    )
+
+
 @dataclass(frozen=True)
 class Opened:
     """Whether a draw's secret is the one that was committed to, and whether the suite is its."""

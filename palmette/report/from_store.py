@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from palmette.exam.placebos import placebo_rate
 from palmette.explain.diagram import svg
 from palmette.ladder.ranking import best_rows, noise_at, tree_rows
 from palmette.ladder.results import Ascent, ascents, fitness, score_at
@@ -21,22 +22,24 @@ from palmette.report.page import write
 from palmette.search.status import status_row
 from palmette.search.timing import Timing
 from palmette.search.winner import trained
-from palmette.store import Campaign
+from palmette.store import Campaign, Store
+from palmette.store.exams import ExamRoom
 from palmette.tasks import VOCABULARY, suite
 
 FIRST = 0  # the rung on which progress is drawn: the one that every genome runs
 
 
-def write_report(campaign: Campaign, path: Path) -> Path:
-    """Writes the page of a campaign, however far it has come.
+def write_report(campaign: Campaign, path: Path, store: Store | None = None) -> Path:
+    """Writes the page of a campaign, however far it has come, with its exams if `store` is given.
 
     Raises `StorageError` when the place cannot be written.
     """
-    return write(report_data(campaign), path)
+    return write(report_data(campaign, store), path)
 
 
-def report_data(campaign: Campaign) -> ReportData:
-    """Everything that the page shows."""
+def report_data(campaign: Campaign, store: Store | None = None) -> ReportData:
+    """Everything that the page shows; of exams only what the store that is given holds."""
+    room = ExamRoom(store) if store else None
     scale = scale_named(campaign.config.scale)
     candidates, trials = campaign.candidates(), campaign.trials()
     climbers = ascents(candidates, trials, scale)
@@ -60,6 +63,8 @@ def report_data(campaign: Campaign) -> ReportData:
         differences=differences,
         progress=progress(climbers, trials, scale),
         verification_cost=_verification_cost(differences, noise, trials, scale),
+        exams=room.exams(campaign) if room else (),
+        exam_placebos=placebo_rate(room.exams()) if room else None,
     )
     return _with_winner(data, campaign, top, scale) if top else data
 

@@ -12,7 +12,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from palmette.records import StoredTrial
-from palmette.report import figures, summaries, verdict, who
+from palmette.report import examined, figures, summaries, verdict, who
 from palmette.report.data import ReportData
 from palmette.report.figures.theme import Figure
 from palmette.report.frame import framed, write_page
@@ -37,6 +37,10 @@ def render(data: ReportData) -> str:
         shown,
         data=data,
         figures=drawn,
+        standing=examined.standing,
+        looked_like=examined.looked_like(data.status.placebo_rate),
+        exam_placebos=examined.placebo_sentence(data.exam_placebos),
+        verified=sum(verdict.verified for verdict in data.verdicts),
         rates=rates,
         code_light=_code_style("friendly"),
         code_dark=_code_style("github-dark"),

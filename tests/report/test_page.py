@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from palmette.errors import StorageError
-from palmette.records import Event
+from palmette.records import Event, Rate, StoredExam
 from palmette.report import render, write
+from tests.report.make_exam import made_up_exam
 from tests.report.make_example import without_results
 
 VOID = {"meta", "link", "input", "br"}
@@ -196,3 +197,31 @@ def test_a_place_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"the report cannot be written to .*; give another"):
         write(data, tmp_path / "file" / "report.html")
+
+
+def test_without_an_exam_it_says_so_and_tells_the_noise_floor(data, page):
+    text = words(page)
+    assert "nothing on this page has sat an exam on sealed tasks yet" in text
+    assert "No genome of this campaign has sat an exam" in text
+    assert "No placebo has come to the last rung" in text
+    rate = Rate(happened=0, cases=3, bound=0.632)
+    told = replace(data, status=data.status.model_copy(update={"placebo_rate": rate}))
+    assert "0 of 3 placebos on the last rung look better than the root" in words(render(told))
+
+
+def test_what_exams_have_said_stands_below_the_opening(data):
+    exam = made_up_exam()
+    done = StoredExam(
+        number=2, campaign="main", sitting="exam-2", state="finished", plan=exam.plan,
+        verdicts=exam.verdicts, placebos=exam.placebos,
+    )  # fmt: skip
+    open_one = StoredExam(
+        number=3, campaign="main", sitting="exam-3", state="running", plan=exam.plan
+    )
+    told = replace(data, exams=(done, open_one), exam_placebos=exam.placebo_rate)
+    text = words(render(told))
+    assert "2 verified; the rest are candidates" in text
+    assert all(verdict.sentence in text for verdict in exam.verdicts)
+    assert "Exam 3 is not over" in text
+    assert "0 of 7 placebos were verified; the true rate may be up to 34.8 %" in text
+    assert "nothing on this page has sat an exam" not in text
