@@ -17,6 +17,7 @@ from benchmarks.calibration.analysis import (
     rates,
     rungs,
     schedules,
+    screening,
     seeds,
 )
 from benchmarks.calibration.running import FOLDER
@@ -32,6 +33,7 @@ MODULES: tuple[ModuleType, ...] = (
     costs,
     rates,
     schedules,
+    screening,
 )
 
 

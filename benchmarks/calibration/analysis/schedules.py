@@ -53,6 +53,8 @@ LADDERS = {
     "text": ("text",) * 3,
     "wide": ("wide",) * 3,
     "text, then wide": ("text", "wide", "wide"),
+    "text, two rungs": ("text", "text"),
+    "text, then wide, two rungs": ("text", "wide"),
 }
 
 
@@ -103,6 +105,7 @@ def rows(
     Each of `outer` resamples of the genomes is resampled `inner` times more: the means over inner
     replays are one value of an outer one.
     """
+    schedules = [_on(arena, s) for s in schedules if len(_on(arena, s).rungs) > 1]
     names = [PLAIN, *(schedule.name for schedule in schedules)]
     found: dict[str, list[list[float]]] = {name: [] for name in names}
     count = len(arena.genomes)
@@ -123,6 +126,11 @@ def rows(
         for name in names:
             found[name].append(np.mean(told[name], axis=0).tolist())
     return [_row(ladder, name, count, found[name]) for name in names]
+
+
+def _on(arena: Field, schedule: Schedule) -> Schedule:
+    """The schedule on those of its rungs that the ladder has."""
+    return replace(schedule, rungs=tuple(rung for rung in schedule.rungs if rung in arena.fitness))
 
 
 def _told(

@@ -52,7 +52,7 @@ def table(stages, genomes, proxies=None) -> Calibration:
             {
                 "hash": f"{number:03}",
                 "origin": ("atlas:x", "sample", "edit:x")[number % 3],
-                "expression": f"lm({number})",
+                "expression": "lm(stack(pre(attn())))",
                 "proxies": proxies[number] if proxies else {},
             }
             for number in range(genomes)

@@ -9,6 +9,7 @@ from benchmarks.calibration.analysis import (
     predictors,
     rungs,
     schedules,
+    screening,
     seeds,
 )
 from tests.benchmarks.calibration import made
@@ -120,3 +121,21 @@ def test_the_report_has_a_part_for_every_question(monkeypatch):
     assert "Not measured yet" in text  # there is no mixture
     assert held["costs"][0]["genomes"] == 12
     assert held["schedules"][0]["kept"]["value"] == 1
+
+
+def test_screening_counts_what_a_rule_refuses():
+    truth = np.linspace(0.3, 0.6, 40)
+    table = ladder({"1": truth}, noise=1e-4)
+    plain = dict.fromkeys(table.expressions, "lm(stack(pre(attn())))")
+    worst = sorted(plain)[:4]
+    texts = plain | dict.fromkeys(worst, "lm(stack(pre(glu())))")
+    proxies = {g: {"snip": float(n), "gradient_norm": 1.0} for n, g in enumerate(sorted(plain))}
+    told = type(table)(**{**vars(table), "expressions": texts, "proxies": proxies})
+    found = {row.rule: row for row in screening.measured(told)}
+    mixers = found["no token mixer"]
+    assert mixers.refused.value == pytest.approx(0.1)
+    assert mixers.of_the_work == pytest.approx(0.1)
+    assert (mixers.of_the_best_quarter.value, mixers.of_the_worse_half.value) == (0, 0.2)
+    assert found["worst 50% by loss near step 100"].of_the_worse_half.value == 1
+    assert found["worst 25% by snip"].of_the_worse_half.value == 0.5
+    assert not any("times" in rule for rule in found)  # no human baseline is in the table
