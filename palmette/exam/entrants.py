@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from palmette.exam.league import efficient, enters, rivals
 from palmette.exam.recipe import Recipe
@@ -17,7 +18,7 @@ from palmette.grammar.types import Effect
 from palmette.ladder.ranking import best_rows
 from palmette.ladder.scales import HUMAN_BASELINES, Scale
 from palmette.ladder.statistics import lond_levels
-from palmette.model import cost, fit
+from palmette.model import Fit, cost, fit
 from palmette.model.binding import binding
 from palmette.records import (
     Candidate,
@@ -83,11 +84,17 @@ def ranked(
     )
 
 
+@lru_cache(maxsize=1024)
+def sized(genome: Genome, parameters: int, context: int) -> Fit:
+    """The sizes of a genome, found once."""
+    return fit(genome, parameters, VOCABULARY, context)
+
+
 def misfits(named: Iterable[Named], recipe: Recipe, context: int) -> Iterator[str]:
     """A sentence for each genome that cannot be matched in parameters, and what binds."""
     for one in named:
         for rung in recipe.rungs:
-            found = fit(one.genome, rung.parameters, VOCABULARY, context)
+            found = sized(one.genome, rung.parameters, context)
             if reason := binding(one.genome, found):
                 yield (f"{one.label} cannot be matched at {rung.parameters:,} parameters: {reason}")
                 break
@@ -154,7 +161,7 @@ class _Figures:
         replica: int = 0,
     ) -> Entry:
         rung, genome = self.recipe.last, named.genome
-        place = fit(genome, rung.parameters, VOCABULARY, self.context).place
+        place = sized(genome, rung.parameters, self.context).place
         price = cost(genome, place, rung.length)
         return Entry(
             label=label,

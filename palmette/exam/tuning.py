@@ -12,19 +12,19 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
-from palmette.exam.entrants import Named
+from palmette.exam.entrants import Named, sized
 from palmette.exam.recipe import Recipe
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import best_rows
 from palmette.ladder.scales import Scale
-from palmette.model import fit, parse
+from palmette.model import parse
 from palmette.ops import language
 from palmette.records import CampaignConfig
 from palmette.search.budget import Budget
 from palmette.search.grow import Update, grow
 from palmette.search.start import Ground, open_campaign, schedule
 from palmette.store import Campaign, Store
-from palmette.tasks import VOCABULARY, Corpus
+from palmette.tasks import Corpus
 from palmette.train.executor import Executor
 
 PROPOSER = "knobs"
@@ -122,4 +122,4 @@ def tuned_from(store: Store, ground: Ground, recipe: Recipe, context: int) -> Ge
 
 
 def _fits(genome: Genome, recipe: Recipe, context: int) -> bool:
-    return all(fit(genome, rung.parameters, VOCABULARY, context).fits for rung in recipe.rungs)
+    return all(sized(genome, rung.parameters, context).fits for rung in recipe.rungs)
