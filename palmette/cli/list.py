@@ -17,6 +17,7 @@ from palmette.ops import primitives
 from palmette.records import GateRow, PrimitiveRow, ProposerRow, Record, TaskRow
 from palmette.search.proposers import proposers
 from palmette.tasks import TASKS
+from palmette.tasks.sealed import SEALED
 
 
 class Kind(StrEnum):
@@ -52,11 +53,12 @@ def _primitives() -> list[PrimitiveRow]:
 
 
 def _tasks() -> list[TaskRow]:
-    return [
-        TaskRow(
-            name=cls.name, summary=cls.summary(), sealed=cls.sealed, chance_bits=cls().chance_bits
-        )
+    known = [
+        TaskRow(name=cls.name, summary=cls.summary(), sealed=False, chance_bits=cls().chance_bits)
         for cls in TASKS
+    ]
+    return known + [
+        TaskRow(name=family.name, summary=family.summary(), sealed=True) for family in SEALED
     ]
 
 

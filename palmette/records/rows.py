@@ -138,12 +138,12 @@ class PrimitiveRow(Record):
 
 
 class TaskRow(Record):
-    """`list tasks`."""
+    """`list tasks`. What chance is at a sealed task depends on what an exam draws."""
 
     name: str
     summary: str
     sealed: bool
-    chance_bits: float
+    chance_bits: float | None = None
 
 
 class ProposerRow(Record):

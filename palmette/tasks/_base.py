@@ -89,6 +89,7 @@ class Task(ABC):
     sealed: ClassVar[bool] = False  # kept for the exam: never trained on, never scored in a search
     needs_text: ClassVar[bool] = False  # whether it reads `Streams`
     bidirectional: ClassVar[bool] = False  # whether inputs hold no answers: one may look ahead
+    uncertain: ClassVar[bool] = False  # whether inputs leave answers open, so that no oracle can be
     extrapolates: ClassVar[tuple[int, ...]] = ()  # buckets of length that evaluation goes through
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -36,6 +36,21 @@ def test_lists_as_json(palmette: Run, kind: str, record: type, known: set[str]) 
     assert all(row.summary for row in rows)
 
 
+def test_sealed_tasks_are_listed_without_parameters(palmette: Run) -> None:
+    rows = json.loads(palmette("list", "tasks", "-f", "json").stdout)
+    sealed = {row["name"]: row for row in rows if row["sealed"]}
+    assert set(sealed) == {"arithmetic", "grid", "lorenz", "mazes", "rewriting"}
+    assert all(row["chance_bits"] is None for row in sealed.values())
+    assert all(set(row) == {"name", "summary", "sealed", "chance_bits"} for row in rows)
+
+
+@pytest.mark.parametrize("name", ["mazes", "exam/0123456789abcdef"])
+def test_a_search_on_a_sealed_task_is_refused(palmette: Run, name: str) -> None:
+    result = palmette("grow", "--suite", name, "--budget", "1genomes")
+    assert result.exit_code == 2
+    assert f"'{name}' is sealed" in result.stderr
+
+
 @pytest.mark.parametrize("kind", ["probes", "claims"])
 def test_what_is_not_there_yet_is_an_empty_list(palmette: Run, kind: str) -> None:
     assert json.loads(palmette("list", kind, "-f", "json").stdout) == []

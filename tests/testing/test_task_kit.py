@@ -75,7 +75,7 @@ def test_a_right_task_passes():
         ("undeclared lengths", "check_evaluation: select: a task gives lengths exactly if it"),
         ("shared examples", "check_splits: select and training share 100 examples"),
         ("evaluation drifts", "check_evaluation: train differs from call to call"),
-        ("no oracle", "check_oracle: it has no oracle; only text has none"),
+        ("no oracle", "check_oracle: it has no oracle; only text and what is uncertain have none"),
         ("wrong oracle", r"check_oracle: the oracle is right at 0\.0 % of the answers"),
     ],
 )

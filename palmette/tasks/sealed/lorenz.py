@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
+from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,30 +12,52 @@ import numpy.typing as npt
 from palmette.tasks._base import Batch, Split, Streams, require_length
 from palmette.tasks.sealed._family import Family
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 FIRST_LEVEL = ord("A")
-LONGEST_STEP = 0.05  # of the integration; Lorenz's own, of six hours in the atmosphere's terms
-POOL = 512  # states of the reference run
+LONGEST_STEP = 0.05  # time units, of the integration
+POOL = 512  # states of the long run, side by side
+SETTLING = 20.0  # time units until it is on the attractor
+SNAPSHOTS = 20  # that the quantiles are taken of
 SPIN_UP = 1.0  # time units from a disturbed state back to the attractor
 
 
 @dataclass(frozen=True)
 class Lorenz(Family):
-    """Lorenz-96: a few sites of a chaotic ring are measured in turn; say the next measurement."""
+    """Lorenz-96: a few sites of a chaotic ring are measured in turn; say the next measurement.
 
-    forcing: float
-    sites: int
-    step: float  # time between two measurements of a site
+        >>> task = Lorenz(forcing=8.0, sites=8, step=0.05, watched=2, levels=16)
+        >>> print(task.batch(None, np.random.default_rng(1), 1, 48, Split.TRAIN).show())
+        GLHMINIOJOKPLOMONMNJNFNCNALAJAHAFAEAEBEBEBECFCGD
+        LHMINIOJOKPLOMONMNJNFNCNALAJAHAFAEAEBEBEBECFCGDG
+
+    Sites x_1 ... x_N of a ring follow dx_i/dt = (x_(i+1) - x_(i-2)) x_(i-1) - x_i + F (Lorenz 1996,
+    "Predictability: a problem partly solved", ECMWF seminar of 1995, equation 1), integrated with
+    the classical fourth-order method in steps of at most 0.05, as there. Every `step` the first
+    `watched` sites are measured, one token each: one of `levels` letters, whose bounds are the
+    quantiles of a long run. So all letters are equally likely and chance is the logarithm of their
+    number. Every token is an answer, and none is certain: there is no oracle.
+
+    Forcings of 8 to 12 and 7 to 12 sites are chaotic: the largest Lyapunov exponent is between 1.2
+    and 2.6 for all of them (32 runs of 20 time units each). A start is a state of the long run with
+    noise of deviation 1 at each site, a quarter of what x itself has, and one time unit later, so
+    no two sequences are alike.
+    """
+
+    uncertain: ClassVar[bool] = True
+
+    forcing: float  # F
+    sites: int  # N
+    step: float  # time units between two measurements of a site
     watched: int  # neighbouring sites that are measured
     levels: int
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """Forcings and sizes at which the system is chaotic."""
+        """Forcings and sizes at which the system is chaotic, two to four sites."""
         return cls(
-            forcing=round(float(rng.uniform(6, 12)), 3),
-            sites=int(rng.integers(6, 13)),
+            forcing=round(float(rng.uniform(8, 12)), 3),
+            sites=int(rng.integers(7, 13)),
             step=round(float(rng.uniform(0.03, 0.08)), 4),
             watched=int(rng.integers(2, 5)),
             levels=16,
@@ -58,28 +80,24 @@ class Lorenz(Family):
         require_length(self.name, length, 1)
         pool, bounds = _reference(self.forcing, self.sites, self.levels)
         state = pool[rng.integers(0, POOL, rows)] + rng.standard_normal((rows, self.sites))
-        state = self._after(state, SPIN_UP)
+        state = _integrated(state, self.forcing, SPIN_UP)
         times = -(-(length + 1) // self.watched)
         seen = np.empty((rows, times, self.watched))
         for time in range(times):
             seen[:, time] = state[:, : self.watched]
-            state = self._after(state, self.step)
+            state = _integrated(state, self.forcing, self.step)
         levels = FIRST_LEVEL + np.searchsorted(bounds, seen.reshape(rows, -1)).astype(np.int64)
         return Batch(levels[:, :length].copy(), levels[:, 1 : length + 1].copy())
-
-    def _after(self, state: Floats, time: float) -> Floats:
-        return _integrated(state, self.forcing, time)
 
 
 @cache
 def _reference(forcing: float, sites: int, levels: int) -> tuple[Floats, Floats]:
     """States [POOL sites] of a long run, and the bounds between equally likely levels."""
-    rng = np.random.default_rng(96)
-    state = forcing + rng.standard_normal((POOL, sites))
-    state = _integrated(state, forcing, 20.0)
+    state = forcing + np.random.default_rng(96).standard_normal((POOL, sites))
+    state = _integrated(state, forcing, SETTLING)
     held = []
-    for _ in range(20):
-        state = _integrated(state, forcing, 1.0)
+    for _ in range(SNAPSHOTS):
+        state = _integrated(state, forcing, SPIN_UP)
         held.append(state)
     bounds = np.quantile(np.concatenate(held), np.arange(1, levels) / levels)
     return state, bounds

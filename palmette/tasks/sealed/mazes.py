@@ -1,33 +1,61 @@
-"""Mazes: the shortest way through a maze that is drawn room by room."""
+"""Mazes: the shortest path through a maze that is told room by room."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, require_length
 from palmette.tasks.sealed._family import Family
 
+Doors: TypeAlias = list[list[bool]]
+"""[room][move] whether there is a door."""
+
 FIRST_ROOM = ord("a")
+FIRST_ROW = ord("A")
 FIRST_WALLS = ord("0")
-MOVES = b"NESW"
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west
+EAST, SOUTH = 1, 2
 
 
 @dataclass(frozen=True)
 class Mazes(Family):
-    """Shortest paths: a maze, a start and a goal, then the path, room by room or move by move."""
+    """Shortest paths: a maze, two of its rooms, and the path from one to the other; say the path.
+
+        >>> task = Mazes(3, 3, 0.2, coordinates=False)
+        >>> print(task.batch(None, np.random.default_rng(1), 1, 48, Split.TRAIN).show())
+        |111232023igg|132203330bihi|230001231iehbe|23311
+        ···········g············hi············hbe·······
+
+    A sequence is packed with mazes. Of each come, row by row, one token a room that tells whether
+    there are doors to the east (1) and to the south (2, both 3); then where to begin, where to go,
+    and the rooms of the path up to there. A room is one letter or, with `coordinates`, two: its row
+    and its column. North of the first row is the last one, west of the first column the last one:
+    without edges all rooms are alike, so every answer is equally likely and chance is the logarithm
+    of their number.
+
+    A maze is dug depth first from a room and in directions chosen at random; then each wall is
+    knocked out with probability `knocked`. The path is found breadth first. Ends between which
+    there are several shortest paths are drawn again, so the path is unique without a rule that
+    would favour a direction. Both generators are known from elsewhere (arXiv 2309.10498 trains on
+    such mazes), and 30 x 30 cells of the kind are what arXiv 2506.21734 tests on.
+
+    A model that has learned who is whose neighbour and never to turn back has most of what can be
+    had without reading the maze.
+    """
 
     height: int
     width: int
-    knocked: float  # share of the walls that are knocked out
-    names_rooms: bool  # whether the path names rooms, not moves
+    knocked: float  # share of the walls
+    coordinates: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """A small maze."""
-        height, width = ((3, 3), (3, 4), (4, 3), (4, 4))[int(rng.integers(4))]
+        """Three or four rows and columns, up to three walls in ten knocked out."""
+        height, width = rng.integers(3, 5, 2).tolist()
         return cls(height, width, round(float(rng.uniform(0, 0.3)), 3), bool(rng.integers(2)))
 
     @property
@@ -37,10 +65,10 @@ class Mazes(Family):
 
     @property
     def answers(self) -> range:
-        """The rooms, or the four moves."""
-        if self.names_rooms:
-            return range(FIRST_ROOM, FIRST_ROOM + self.rooms)
-        return range(FIRST_WALLS + 4, FIRST_WALLS + 8)
+        """The rooms, or the rows and then the columns."""
+        if self.coordinates:
+            return range(FIRST_ROW, FIRST_ROW + self.height + self.width)
+        return range(FIRST_ROOM, FIRST_ROOM + self.rooms)
 
     def batch(
         self,
@@ -50,8 +78,8 @@ class Mazes(Family):
         length: int,
         split: Split,
     ) -> Batch:
-        """Fresh mazes; the splits differ by their generators alone."""
-        require_length(self.name, length, self.rooms + 4)
+        """Fresh mazes, the last of a row cut short; the splits differ by their generators alone."""
+        require_length(self.name, length, self.rooms + (6 if self.coordinates else 4))
         inputs = np.empty((rows, length), dtype=np.int64)
         targets = np.empty((rows, length), dtype=np.int64)
         for row in range(rows):
@@ -59,114 +87,91 @@ class Mazes(Family):
             asked: list[int] = []
             while len(ids) < length:
                 told, path = self._maze(rng)
-                ids += [*told, *path]
+                ids += told + path
                 asked += [IGNORE] * (len(told) - 1) + path + [IGNORE]
             inputs[row], targets[row] = ids[:length], asked[:length]
         return Batch(inputs, targets)
 
     def _maze(self, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """What is told of a fresh maze, and the path."""
+        """What is told of a fresh maze, and its path."""
         doors = self._dug(rng)
-        while True:
-            start, goal = rng.choice(self.rooms, 2, replace=False).tolist()
+        path = None
+        while path is None:
+            start, goal = rng.permutation(self.rooms)[:2].tolist()
             path = self._path(doors, start, goal)
-            if path is not None:
-                break
-        told = [int(Marker.RESET)]
-        told += [FIRST_WALLS + doors[room][1] + 2 * doors[room][2] for room in range(self.rooms)]
-        told += [FIRST_ROOM + start, FIRST_ROOM + goal]
-        return told, self._written(start, path)
+        told = [FIRST_WALLS + each[EAST] + 2 * each[SOUTH] for each in doors]
+        return [int(Marker.RESET), *told, *self._names((start, goal))], self._names(path)
 
-    def _written(self, start: int, path: list[int]) -> list[int]:
-        if not self.names_rooms:
-            return [FIRST_WALLS + 4 + move for move in path]
-        rooms, room = [], start
-        for move in path:
-            room = self._beside(room, move)
-            rooms.append(FIRST_ROOM + room)
-        return rooms
+    def _names(self, rooms: Sequence[int]) -> list[int]:
+        if not self.coordinates:
+            return [FIRST_ROOM + room for room in rooms]
+        both = (divmod(room, self.width) for room in rooms)
+        return [FIRST_ROW + part for y, x in both for part in (y, self.height + x)]
 
     def _beside(self, room: int, move: int) -> int:
-        """The room to the north, east, south or west; the edges of the maze are joined."""
-        y, x = divmod(room, self.width)
-        y = (y + (-1, 0, 1, 0)[move]) % self.height
-        x = (x + (0, 1, 0, -1)[move]) % self.width
-        return y * self.width + x
+        (y, x), (down, right) = divmod(room, self.width), MOVES[move]
+        return (y + down) % self.height * self.width + (x + right) % self.width
 
-    def _dug(self, rng: np.random.Generator) -> list[list[bool]]:
-        """[room][move] whether there is a door: depth first from anywhere, then walls knocked."""
+    def _opened(self, doors: Doors, room: int, move: int) -> None:
+        doors[room][move] = doors[self._beside(room, move)][(move + 2) % 4] = True
+
+    def _dug(self, rng: np.random.Generator) -> Doors:
         doors = [[False] * 4 for _ in range(self.rooms)]
-
-        def open_door(room: int, move: int) -> None:
-            doors[room][move] = doors[self._beside(room, move)][(move + 2) % 4] = True
-
         order = np.argsort(rng.random((self.rooms, 4)), axis=1).tolist()
-        first = int(rng.integers(self.rooms))
-        seen, way = {first}, [first]
+        way = [int(rng.integers(self.rooms))]
+        seen = set(way)
         while way:
             room = way[-1]
             for move in order[room]:
-                there = self._beside(room, move)
-                if there not in seen:
-                    open_door(room, move)
-                    seen.add(there)
-                    way.append(there)
+                if self._beside(room, move) not in seen:
+                    self._opened(doors, room, move)
+                    way.append(self._beside(room, move))
+                    seen.add(way[-1])
                     break
             else:
                 way.pop()
-        for room, move in np.argwhere(rng.random((self.rooms, 2)) < self.knocked).tolist():
-            open_door(room, move + 1)
+        for room, wall in np.argwhere(rng.random((self.rooms, 2)) < self.knocked).tolist():
+            self._opened(doors, room, (EAST, SOUTH)[wall])
         return doors
 
-    def _path(self, doors: list[list[bool]], start: int, goal: int) -> list[int] | None:
-        """The moves of the one shortest path, None where there are several."""
-        far = {goal: 0}
-        ways = {goal: 1}
-        queue = [goal]
-        for room in queue:
-            for move in range(4):
-                there = self._beside(room, move)
-                if not doors[room][move]:
-                    continue
+    def _path(self, doors: Doors, start: int, goal: int) -> list[int] | None:
+        """The rooms of the shortest path, without the start; None if there are several."""
+        far, ways, reached = {goal: 0}, {goal: 1}, [goal]
+        for room in reached:  # grows as it goes
+            for there in self._next(doors, room):
                 if there not in far:
-                    far[there] = far[room] + 1
-                    ways[there] = 0
-                    queue.append(there)
-                if far[there] == far[room] + 1:
+                    far[there], ways[there] = far[room] + 1, 0
+                    reached.append(there)
+                if far[there] > far[room]:
                     ways[there] += ways[room]
         if ways[start] > 1:
             return None
-        path, room = [], start
-        while room != goal:
-            for move in range(4):
-                there = self._beside(room, move)
-                if doors[room][move] and far[there] == far[room] - 1:
-                    path.append(move)
-                    room = there
-                    break
-        return path
+        path = [start]
+        while path[-1] != goal:
+            path.append(min(self._next(doors, path[-1]), key=far.__getitem__))
+        return path[1:]
+
+    def _next(self, doors: Doors, room: int) -> set[int]:
+        return {self._beside(room, move) for move in range(4) if doors[room][move]}
 
     def oracle(self, inputs: Ints) -> Ints:
-        """Reads every maze and looks for the path."""
+        """Builds every maze again from what is told of it and looks for the path."""
         answers = np.full_like(inputs, IGNORE)
+        names = {tuple(self._names([room])): room for room in range(self.rooms)}
+        size = len(next(iter(names)))
         for row, ids in enumerate(inputs.tolist()):
-            begins = [place for place, token in enumerate(ids) if token == Marker.RESET]
-            for place in begins:
-                walls = ids[place + 1 : place + 1 + self.rooms]
-                ends = ids[place + 1 + self.rooms : place + 3 + self.rooms]
-                if len(ends) < 2:
+            for begin in (place for place, token in enumerate(ids) if token == Marker.RESET):
+                first = begin + 1 + self.rooms  # of the name of the start
+                if first + 2 * size > len(ids):
                     continue
                 doors = [[False] * 4 for _ in range(self.rooms)]
-                for room, wall in enumerate(walls):
-                    for move, bit in ((1, 1), (2, 2)):
-                        if (wall - FIRST_WALLS) & bit:
-                            doors[room][move] = True
-                            doors[self._beside(room, move)][(move + 2) % 4] = True
-                start, goal = (end - FIRST_ROOM for end in ends)
+                for room in range(self.rooms):
+                    for move, bit in ((EAST, 1), (SOUTH, 2)):
+                        if (ids[begin + 1 + room] - FIRST_WALLS) & bit:
+                            self._opened(doors, room, move)
+                start, goal = (names[tuple(ids[at : at + size])] for at in (first, first + size))
                 path = self._path(doors, start, goal)
-                assert path is not None
-                written = self._written(start, path)
-                first = place + 2 + self.rooms
-                written = written[: len(ids) - first]
-                answers[row, first : first + len(written)] = written
+                assert path is not None, "no maze is asked that has several shortest paths"
+                told = self._names(path)[: len(ids) - (first + 2 * size - 1)]
+                answers[row, first + 2 * size - 1 :][: len(told)] = told
         return answers

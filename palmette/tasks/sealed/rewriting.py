@@ -1,4 +1,4 @@
-"""Rewriting: a string is rewritten again and again by rules drawn for the suite."""
+"""Rewriting: strings and what rules that are drawn for the suite make of them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,44 @@ from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, re
 from palmette.tasks.sealed._family import Family
 
 FIRST_LETTER = ord("a")
+SUMS = {Split.TRAIN: 5, Split.SELECT: 1, Split.SCORE: 1, Split.SEALED: 1}  # of 8
 
 
 @dataclass(frozen=True)
 class Rewriting(Family):
-    """Rewriting: a string, then what the rules make of it, and of that, and so on."""
+    """Rewriting: strings, each followed by what the rules make of it; say the second.
+
+        >>> task = Rewriting(4, ((0, 1, 2), (1, 2, 0), (2, 1, 0)), False)
+        >>> print(task.batch(None, np.random.default_rng(1), 1, 40, Split.TRAIN).show())
+        |aacc>caca|aacb>bacb|acab>bccb|bbaa>bcba
+        ·····caca······bacb······bccb······bcba·
+
+    A rule says what a letter becomes after a certain other letter, so the rules are those of a
+    context-sensitive Lindenmayer system (J. Theor. Biol. 18, 1968, 280-315) whose productions have
+    one letter. The string is a ring: before its first letter is its last. Rules are applied to all
+    letters at once or, `sequential`, from left to right, where the context is what the letter
+    before has become. After any one context no two letters become the same, so that all answers
+    are equally likely; chance is the logarithm of the number of letters.
+
+    The rules are the suite's and are to be learned, the strings are fresh: a string belongs to a
+    split by the sum of its letters modulo 8, so that no string of one split is in another.
+    """
 
     size: int  # letters in a string
-    rules: tuple[tuple[int, ...], ...]  # [context letter] what a letter becomes
-    sequential: bool  # whether the context has been rewritten before
+    rules: tuple[tuple[int, ...], ...]  # [letter before][letter] what the letter becomes
+    sequential: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """Rules by which, in any context, no two letters become the same."""
-        letters = int(rng.integers(5, 9))
+        """Strings of 4 or 5 of 5 to 7 letters."""
+        letters = int(rng.integers(5, 8))
         rules = tuple(tuple(rng.permutation(letters).tolist()) for _ in range(letters))
-        return cls(int(rng.integers(8, 13)), rules, bool(rng.integers(2)))
-
-    @property
-    def letters(self) -> int:
-        """How many letters there are."""
-        return len(self.rules)
+        return cls(int(rng.integers(4, 6)), rules, bool(rng.integers(2)))
 
     @property
     def answers(self) -> range:
         """The letters."""
-        return range(FIRST_LETTER, FIRST_LETTER + self.letters)
+        return range(FIRST_LETTER, FIRST_LETTER + len(self.rules))
 
     def batch(
         self,
@@ -46,38 +58,55 @@ class Rewriting(Family):
         length: int,
         split: Split,
     ) -> Batch:
-        """Fresh strings; the splits differ by their generators alone."""
-        require_length(self.name, length, self.size + 2)
-        line = rng.integers(0, self.letters, (rows, self.size))
-        lines = length // (self.size + 1) + 1
-        ids = np.full((rows, lines, self.size + 1), int(Marker.RESET), dtype=np.int64)
-        for number in range(lines):
-            ids[:, number, 1:] = FIRST_LETTER + line
-            line = self.rewritten(line)
-        ids = ids.reshape(rows, -1)
-        targets = np.where(ids == Marker.RESET, IGNORE, ids)
-        targets[:, : self.size + 1] = IGNORE
-        ending = np.full((rows, 1), IGNORE, dtype=np.int64)
-        targets = np.concatenate((targets[:, 1:], ending), axis=1)
-        return Batch(ids[:, :length].copy(), targets[:, :length].copy())
+        """Fresh strings of the split, each rewritten once; the last of a row may be cut short."""
+        line = self.size + 1
+        require_length(self.name, length, line + 1)
+        count = -(-length // (2 * line))
+        strings = self._strings(rng, rows * count, split)
+        ids = np.full((rows * count, 2 * line), int(Marker.RESET), dtype=np.int64)
+        ids[:, 1:line] = FIRST_LETTER + strings
+        ids[:, line] = int(Marker.COPY)
+        ids[:, line + 1 :] = FIRST_LETTER + self.rewritten(strings)
+        targets = np.full_like(ids, IGNORE)
+        targets[:, line:-1] = ids[:, line + 1 :]
+        both = (each.reshape(rows, -1)[:, :length].copy() for each in (ids, targets))
+        return Batch(*both)
 
-    def rewritten(self, line: Ints) -> Ints:
-        """Strings [b size] of numbers below `letters` after one rewriting."""
+    def _strings(self, rng: np.random.Generator, count: int, split: Split) -> Ints:
+        """[count size] of numbers below the number of letters, uniform among the split's."""
+        names = list(SUMS)
+        first = sum(SUMS[name] for name in names[: names.index(split)])
+        found = np.empty((0, self.size), dtype=np.int64)
+        while len(found) < count:
+            tried = rng.integers(0, len(self.rules), (8 + 2 * count, self.size))
+            sums = tried.sum(axis=1) % sum(SUMS.values())
+            fits = (first <= sums) & (sums < first + SUMS[split])
+            found = np.concatenate((found, tried[fits]))
+        return found[:count]
+
+    def rewritten(self, strings: Ints) -> Ints:
+        """What becomes of strings [b size] of numbers below the number of letters."""
         rules = np.array(self.rules)
-        made = np.empty_like(line)
-        context = line[:, -1]
+        made = np.empty_like(strings)
+        before = strings[:, -1]
         for place in range(self.size):
-            made[:, place] = rules[context, line[:, place]]
-            context = made[:, place] if self.sequential else line[:, place]
+            made[:, place] = rules[before, strings[:, place]]
+            before = made[:, place] if self.sequential else strings[:, place]
         return made
 
     def oracle(self, inputs: Ints) -> Ints:
-        """Rewrites the first string of every row as often as it needs."""
-        length = inputs.shape[1]
-        line = inputs[:, 1 : self.size + 1] - FIRST_LETTER
-        answers = np.full(inputs.shape, IGNORE, dtype=np.int64)
-        for first in range(self.size + 1, length, self.size + 1):
-            line = self.rewritten(line)
-            upto = min(first + self.size, length)
-            answers[:, first:upto] = FIRST_LETTER + line[:, : upto - first]
+        """Rewrites letter by letter, in place if sequential, what stands before each COPY."""
+        answers = np.full_like(inputs, IGNORE)
+        for row, ids in enumerate(inputs.tolist()):
+            for place, token in enumerate(ids):
+                if token != Marker.COPY:
+                    continue
+                string = [letter - FIRST_LETTER for letter in ids[place - self.size : place]]
+                seen = string if self.sequential else list(string)
+                for number, letter in enumerate(string):
+                    string[number] = self.rules[seen[number - 1]][letter]
+                left = len(ids) - place
+                answers[row, place : place + self.size] = [
+                    FIRST_LETTER + letter for letter in string[:left]
+                ]
         return answers
