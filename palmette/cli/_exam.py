@@ -22,7 +22,14 @@ from rich.text import Text
 from palmette.cli._print import duration, number, size
 from palmette.exam.league import enters
 from palmette.records import Entry, Exam, LedgerRow, Offer, Verdict
-from palmette.report.examined import canary_sentence, kind_of, lead, placebo_sentence, standing
+from palmette.report.examined import (
+    canary_sentence,
+    kind_of,
+    lead,
+    parted,
+    placebo_sentence,
+    standing,
+)
 from palmette.search.grow import Update
 from palmette.store import Campaign
 
@@ -186,8 +193,9 @@ def show_exam(console: Console, exam: Exam) -> None:
 
 
 def _sentence(verdict: Verdict) -> Text:
-    style = "bold" if verdict.verified else ""
-    return Text(f"{verdict.hypothesis.number}. {verdict.sentence}", style=style)
+    first, figures = parted(verdict.sentence)
+    told = Text(f"{verdict.hypothesis.number}. {first}", style="bold" if verdict.verified else "")
+    return told.append(f" {figures}", style="not bold dim") if figures else told
 
 
 def _nulls(exam: Exam) -> str:

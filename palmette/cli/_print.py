@@ -23,10 +23,10 @@ LONG = 36  # columns, from which on a cell may be folded; hashes and names are n
 PADDING = 3  # columns around a cell
 
 
-def console() -> Console:
+def console(stderr: bool = False) -> Console:
     """Where tables go; wide enough in a pipe that nothing is cut."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    made = Console(highlight=False, stderr=stderr)
+    return made if made.is_terminal else Console(highlight=False, stderr=stderr, width=PIPE_WIDTH)
 
 
 def show_rows(

@@ -131,7 +131,7 @@ def verify(
         if price and form == "json":
             print_json(told.model_dump(mode="json"))
             return
-        screen = wide() if price else Console(stderr=True)
+        screen = wide(stderr=not price)
         show_offer(screen, told, count)
         if price:
             return

@@ -37,6 +37,7 @@ def render_exam(exam: Exam) -> str:
         verified=examined.verified(exam),
         verdicts=list(zip(exam.verdicts, by_verdict, strict=True)),
         standing=examined.standing,
+        parted=examined.parted,
         looked=lambda verdict: examined.looked(verdict, exam.plan.looks),
         figures=drawn,
         seats=examined.seats(exam),

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Literal
 
 from palmette.ladder.statistics import Estimate, mean_interval
-from palmette.records import Entry, Exam, Rate, Sat, Verdict
+from palmette.records import Entry, Exam, Hypothesis, Rate, Sat, Verdict
 from palmette.report.numbers import enumerated
 
 Kind = Literal["candidate", "default", "stretched", "tuned", "placebo"]
@@ -92,7 +92,11 @@ def lead(exam: Exam) -> str:
         names = dict.fromkeys(one.hypothesis.candidate for one in found)
         return " ".join(_found(name, found) for name in names)
     if nearest := came_nearest(exam):
-        return f"What came nearest: {nearest.sentence}"
+        asked = nearest.hypothesis
+        return (
+            f"What came nearest: {asked.candidate} in the {asked.league} league, for its "
+            f"{asked.claim}, with p {nearest.p:.2g} where alpha is {asked.alpha:.2g}."
+        )
     return "There was nothing to judge."
 
 
@@ -200,6 +204,22 @@ def checked(exam: Exam) -> Opened | None:
         commitment=hashlib.sha256(secret).hexdigest() == exam.draw.commitment,
         suite=exam.plan.suite == f"exam/{key}",
     )
+
+
+def parted(sentence: str) -> tuple[str, str]:
+    """A verdict's first sentence, and the figures that follow it.
+
+    >>> parted("Not verified: it is 0.1 lower. With 42,000 parameters it has 0.3.")
+    ('Not verified: it is 0.1 lower.', 'With 42,000 parameters it has 0.3.')
+    """
+    first, dot, rest = sentence.partition(". ")
+    return first + dot.strip(), rest
+
+
+def claimed(asked: Hypothesis) -> str:
+    """Whom a hypothesis is about, in which league, and for what if not for its score."""
+    claim = "" if asked.claim == "score" else f", {asked.claim}"
+    return f"{asked.candidate}, {asked.league}{claim}"
 
 
 def standing(verdict: Verdict) -> str:

@@ -38,6 +38,7 @@ def render(data: ReportData) -> str:
         data=data,
         figures=drawn,
         standing=examined.standing,
+        parted=examined.parted,
         looked_like=examined.looked_like(data.status.placebo_rate),
         exam_placebos=examined.placebo_sentence(data.exam_placebos),
         verified=sum(verdict.verified for verdict in data.verdicts),

@@ -230,7 +230,7 @@ def _verdict(
         carries="carries" if verified else "not told",
         sentence=(
             f"{hypothesis.candidate} {found} every human baseline of the {hypothesis.league} "
-            f"league at 168,000 parameters and 720,896 tokens: {value.value:+.4f} "
+            f"league. With 168,000 parameters and 720,896 tokens: {value.value:+.4f} "
             f"[{value.low:+.4f}, {value.high:+.4f}] on the sealed endpoint against "
             f"{hardest.against}, the closest."
         ),

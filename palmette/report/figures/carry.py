@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palmette.records import Exam, Verdict
+from palmette.report.examined import claimed
 from palmette.report.figures.theme import Figure, Json, escaped, figure, lines
 from palmette.report.frame import quantity
 from palmette.report.numbers import ends, signed
@@ -50,11 +51,10 @@ def _line(verdict: Verdict, number: int, count: int, rungs: dict[str, int]) -> J
     points = [(point, point.advantage) for point in verdict.carry]
     known = [(point, span) for point, span in points if span]
     shift = 0.07 * (number - (count - 1) / 2)
-    claim = "" if asked.claim == "score" else f", {asked.claim}"
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": escaped(f"{asked.candidate}, {asked.league}{claim}: {verdict.carries}"),
+        "name": escaped(f"{claimed(asked)}: {verdict.carries}"),
         "x": [rungs[point.rung] + shift for point, _ in known],
         "y": [span.value for _, span in known],
         "error_y": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from palmette.records import Exam, Span
+from palmette.report.examined import claimed
 from palmette.report.figures.contrasts import reach
 from palmette.report.figures.theme import Figure, Json, escaped, figure, lines
 from palmette.report.numbers import ends, signed
@@ -60,9 +61,7 @@ def held_out(exam: Exam) -> Figure | None:
         },
         yaxis={
             "tickvals": list(places),
-            "ticktext": [
-                escaped(f"{one.hypothesis.candidate}, {one.hypothesis.league}") for one, _ in shown
-            ],
+            "ticktext": [escaped(claimed(one.hypothesis)) for one, _ in shown],
             "range": [len(shown) - 0.4, -0.6],
             "showgrid": False,
             "zeroline": False,

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from palmette.records import Exam
+from palmette.report.examined import claimed
 from palmette.report.figures.theme import Figure, Json, escaped, figure
 
 BINS = 5  # a power of ten
@@ -42,7 +43,7 @@ def nulls(exam: Exam) -> Figure | None:
         "y": [top * (0.16 + 0.14 * n) for n in range(len(observed))],
         "marker": {"size": 12, "color": "@accent", "symbol": "diamond"},
         "text": [
-            f"<b>{escaped(asked.candidate)}</b>, {asked.league}: p {p:.2g}, alpha {asked.alpha:.2g}"
+            f"<b>{escaped(claimed(asked))}</b>: p {p:.2g}, alpha {asked.alpha:.2g}"
             for asked, p in observed
         ],
         "hovertemplate": "%{text}<extra></extra>",
@@ -57,7 +58,7 @@ def nulls(exam: Exam) -> Figure | None:
             "title": {"text": "smallest p of an exam; dotted: the alpha they were judged by"},
             "tickvals": list(range(reach + 1)),
             "ticktext": ["1", *(f"10<sup>−{power}</sup>" for power in range(1, reach + 1))],
-            "range": [0, reach],
+            "range": [-0.04 * reach, reach],
             "zeroline": False,
         },
         yaxis={"title": {"text": "exams"}, "rangemode": "tozero"},
