@@ -12,6 +12,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from benchmarks.calibration.analysis import bounds, rates, rungs, schedules, seeds
+from benchmarks.calibration.analysis._shared import MEAN
 from benchmarks.designers.pictures import ARGUMENTS, WIDTH, save
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import Estimate
@@ -43,7 +44,7 @@ def pictures(table: Calibration, folder: Path, browser: str | None) -> list[Path
 def _order(table: Calibration) -> Figure | None:
     """Rank correlation between stages, raw and corrected."""
     rows = [row for row in rungs.measured(table) if row.group == "all" and row.raw is not None]
-    rows = [row for row in rows if row.measure in ("text", rungs.MEAN)]
+    rows = [row for row in rows if row.measure in ("text", MEAN)]
     if not rows:
         return None
     labels = [f"{row.lower} → {row.upper}, {row.measure}" for row in rows]

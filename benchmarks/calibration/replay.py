@@ -15,11 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.calibration.stages import RATES
 from benchmarks.calibration.table import EARLY, EIGHTHS, STEP
 from palmette.ladder.calibration import Course, Fitness, Outcome, Stage
 from palmette.ladder.statistics import paired_noise
+
+Floats = npt.NDArray[np.float64]
 
 PATIENCE, LEAST = 8, 3  # as in `pocket`
 
@@ -84,7 +87,7 @@ class Field:
 
     genomes: tuple[str, ...]
     first: tuple[Course, ...]
-    means: dict[str, np.ndarray]  # type: ignore[type-arg]
+    means: dict[str, Floats]
     noise: dict[str, float]
     early_noise: float
     upper: dict[str, tuple[Course, ...]]
@@ -247,7 +250,7 @@ class _Climb:
         arena: Field,
         schedule: Schedule,
         sweeps: Sequence[Sweep],
-        shown: dict[str, np.ndarray],  # type: ignore[type-arg]
+        shown: dict[str, Floats],
     ) -> None:
         self.arena, self.schedule, self.sweeps, self.shown = arena, schedule, sweeps, shown
         self.finished: list[list[int]] = [[] for _ in schedule.rungs]

@@ -146,7 +146,7 @@ def _logrank(a: Sequence[Time], b: Sequence[Time]) -> float | None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of a variance of nothing
-        result = stats.logrank(*(_censored(own) for own in (a, b)))
+        result = stats.logrank(_censored(a), _censored(b))
     return float(result.pvalue) if np.isfinite(result.pvalue) else None
 
 

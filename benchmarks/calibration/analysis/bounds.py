@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.calibration.analysis._shared import MEAN, measures
+from benchmarks.calibration.analysis._shared import MEAN, Floats, measures
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import Estimate, paired_noise, share
 
@@ -64,7 +64,7 @@ def measured(calibration: Calibration) -> list[Row]:
     return made
 
 
-def within(values: np.ndarray, bound: float) -> Estimate | None:  # type: ignore[type-arg]
+def within(values: Floats, bound: float) -> Estimate | None:
     """The share of genomes (rows) whose mean over seeds is within noise of a bound.
 
     >>> within(np.array([[0.0, 0.001]] * 5 + [[0.5, 0.501]] * 5), 0.0).value

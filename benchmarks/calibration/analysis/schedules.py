@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.calibration.analysis._shared import Floats
 from benchmarks.calibration.replay import PLAIN, Field, Ran, Schedule, plain, replay
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import CONFIDENCE, Estimate
@@ -116,7 +117,7 @@ def rows(
         own = np.arange(count) if draw == 0 else rng.integers(count, size=count)
         told: dict[str, list[list[float]]] = {name: [] for name in names}
         for _ in range(inner * 5 if draw == 0 else inner):
-            order = rng.choice(own, size=count)
+            order = rng.choice(own, size=count).tolist()
             seed = int(rng.integers(2**32))
             base = plain(arena, order, np.random.default_rng(seed))
             told[PLAIN].append(_told(base, base, order, truth, unit))
@@ -136,8 +137,8 @@ def _on(arena: Field, schedule: Schedule) -> Schedule:
 def _told(
     ran: Ran,
     base: Ran,
-    order: Sequence[int] | np.ndarray,  # type: ignore[type-arg]
-    truth: np.ndarray,  # type: ignore[type-arg]
+    order: Sequence[int],
+    truth: Floats,
     unit: float,
 ) -> list[float]:
     best = max(order, key=lambda genome: truth[genome])

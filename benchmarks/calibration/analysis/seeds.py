@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,4 +73,4 @@ def _spread(values: Floats) -> float | None:
     if noise is None:
         return None
     variance = float(values.mean(1).var(ddof=1)) - noise.deviation**2 / values.shape[1]
-    return max(0.0, variance) ** 0.5
+    return math.sqrt(max(0.0, variance))
