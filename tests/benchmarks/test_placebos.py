@@ -1,0 +1,72 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import placebos
+from palmette.ladder.scales import scale
+from palmette.train.executor import Inline
+from tests.search.test_scheduler import made_up
+
+LADDER = replace(scale("seedling"), baselines=("gpt2", "mamba2"))
+
+
+def grown(folder, seed=0, genomes=9, runner=made_up):
+    own = placebos.ground("deltanet", LADDER, seed, "parity")
+    return placebos.run(own, genomes, folder, lambda campaign, own: Inline(runner))
+
+
+def test_copies_climb_as_finds_do(tmp_path):
+    row = grown(tmp_path)
+    assert row["copies_on_the_last_rung"] == max(1, LADDER.least)
+    assert set(row["others"]) == {"deltanet", "gpt2", "mamba2"}
+    assert row["best"][1] < row["best"][0] < row["best"][2]
+    assert row["noise"] > 0
+    sweep, second = len(LADDER.learning_rates), LADDER.rungs[1].rates
+    assert row["trials"] >= (9 + 3) * sweep + (3 + 3) * second
+
+
+def test_what_was_stopped_goes_on(tmp_path):
+    whole = grown(tmp_path / "whole")
+    grown(tmp_path / "parts", genomes=4)
+    again = grown(tmp_path / "parts", genomes=9)
+    assert again["copies_on_the_last_rung"] >= whole["copies_on_the_last_rung"]
+    assert grown(tmp_path / "whole") == whole
+
+
+def test_a_copy_that_is_better_by_luck_is_counted(tmp_path):
+    def lucky(spec, weights, tell):
+        told = made_up(spec, weights, tell)
+        bonus = 0.4 if spec.replica else 0.0
+        better = {
+            name: metric.model_copy(update={"score": metric.score + bonus})
+            for name, metric in told.metrics.items()
+        }
+        return told.model_copy(update={"metrics": better})
+
+    row = grown(tmp_path, runner=lucky)
+    assert (row["above_root"], row["above_baselines"]) == (True, True)
+    text = placebos.table([row, row | {"above_root": False}, row | {"best": None}])
+    assert "2 of 3 campaigns" in text
+    assert "both: a false find          1 of 2, at most 97.5 %" in text
+
+
+def test_the_table_is_of_a_file(tmp_path, capsys):
+    row = {"root": "deltanet", "seed": 0, "scale": "pocket", "genomes": 16, "best": [0, -1, 1]}
+    lines = [{**row, "seed": n, "above_root": False, "above_baselines": True} for n in range(10)]
+    file = tmp_path / "placebos.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert placebos.main(["--table", "--results", str(file)]) == 0
+    assert "0 of 10, at most 25.9 %" in capsys.readouterr().out
+
+
+def test_a_campaign_of_failures_has_no_best(tmp_path):
+    def fails(spec, weights, tell):
+        raise ValueError("diverged")
+
+    row = grown(tmp_path, genomes=3, runner=fails)
+    assert row["best"] is None
+    assert row["above_root"] is None
+    assert placebos.table([row]) == "0 of 1 campaigns have a copy on the last rung"
+    with pytest.raises(KeyError):
+        row["others"]
