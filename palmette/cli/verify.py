@@ -28,6 +28,7 @@ from palmette.exam.examine import OpenExam, Options, open_exam, sit
 from palmette.exam.offer import offer
 from palmette.exam.reload import RUNNER
 from palmette.exam.summary import summary
+from palmette.exam.tuning import trials_left
 from palmette.records import Exam
 from palmette.report.exam import write_exam
 from palmette.report.examined import canary_holds
@@ -42,7 +43,7 @@ def verify(
     genomes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[GENOME]...",
+            metavar="GENOME",
             help="Who is examined, FILE.py of yours too; the campaign's best if none is named.",
         ),
     ] = None,
@@ -135,9 +136,17 @@ def verify(
         show_offer(screen, told, count)
         if price:
             return
-        number = _held(screen, opened, told.price.trials, count)
+        number = _held(screen, opened, told.price.trials - left_to_tune(opened), count)
         result = summary(store, number)
     _tell(result, output, form)
+
+
+def left_to_tune(opened: OpenExam) -> int:
+    """Trials of the price that are those of searches; what was begun has them behind it."""
+    if opened.kept is not None:
+        return 0
+    name = opened.campaign.config.name
+    return trials_left(opened.store, name, opened.baselines, opened.tuning_trials)
 
 
 def looks_of(looks: str | None, seeds: int | None) -> tuple[int, ...] | None:
