@@ -32,10 +32,11 @@ class Grid(Family):
     `compositional_mqar` in Zoology's code, where each cell is asked for once.
 
     The cell that was named r different cells ago is asked for with probability proportional to
-    r^-recency. Asked for evenly, nothing was learned in an exam's tokens (see `palmette.tasks.
-    sealed`); from near repetitions a model learns what to look for, and far ones are what sets
-    models apart. A model that keeps which values it saw, but no keys, is well above chance, and so
-    is one that goes by one key alone.
+    r^-recency. Asked for evenly, six cells of 22 values left gated_deltanet at a score of 0.03,
+    llama at 0.10 and mamba2 at 0.08 after 66,000 tokens of the task in an exam's mixture (one
+    seed); as here they are at 0.52, 0.29 and 0.45, with the recency at its least. From near
+    repetitions a model learns what to look for, and far ones are what sets models apart. Keeping
+    which values there were, without keys, is well above chance already, and so is going by one key.
     """
 
     rows: int

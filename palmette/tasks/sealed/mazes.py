@@ -40,11 +40,12 @@ class Mazes(Family):
     A maze is dug depth first from a room and in directions chosen at random; then each wall is
     knocked out with probability `knocked`. The path is found breadth first. Ends between which
     there are several shortest paths are drawn again, so the path is unique without a rule that
-    would favour a direction. Both generators are known from elsewhere (arXiv 2309.10498 trains on
-    such mazes), and 30 x 30 cells of the kind are what arXiv 2506.21734 tests on.
+    would favour a direction. Mazes of 30 x 30 cells are what HRM is tested on (arXiv 2506.21734);
+    these have 9 to 16 rooms, so that a sequence of 128 tokens holds four to seven of them.
 
-    A model that has learned who is whose neighbour and never to turn back has most of what can be
-    had without reading the maze.
+    A model that has learned which rooms are neighbours and never to turn back is well above chance
+    without having read a wall. A path told as moves alone was no task for this size: all three
+    human designs learned no more than not to turn back (scores of 0.12 to 0.14, one seed).
     """
 
     height: int

@@ -29,7 +29,7 @@ def test_every_parameter_is_drawn_and_none_has_a_default(family):
     assert all(field.default is dataclasses.MISSING for field in fields)
     drawn = [family.draw(np.random.default_rng(seed)) for seed in range(40)]
     fixed = {f.name for f in fields if len({getattr(task, f.name) for task in drawn}) == 1}
-    assert fixed <= {"levels"}
+    assert fixed <= {"levels", "size"}
     assert len(set(drawn)) > 30
 
 
