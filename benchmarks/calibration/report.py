@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,6 +19,7 @@ from benchmarks.calibration.analysis import (
     rates,
     rungs,
     schedules,
+    scoring,
     screening,
     seeds,
 )
@@ -28,6 +31,7 @@ MODULES: tuple[ModuleType, ...] = (
     seeds,
     rungs,
     bounds,
+    scoring,
     mixture,
     predictors,
     costs,
@@ -37,18 +41,38 @@ MODULES: tuple[ModuleType, ...] = (
 )
 
 
-def main(folder: Path = FOLDER) -> int:
-    """Prints the report and writes `report.md` and `report.json`; returns the exit code."""
+DOCUMENT = Path("docs/calibration.md")
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(folder: Path = FOLDER, document: Path = DOCUMENT) -> int:
+    """Prints the report, writes `report.md` and `report.json`, and puts the tables that a document
+    asks for into it; returns the exit code.
+    """
     table = calibration()
     if table is None:
-        print("there is no table yet: python -m benchmarks.calibration table")
+        print("there is no table yet: python -m benchmarks.calibration table", file=sys.stderr)
         return 2
     text, held = made(table)
     print(text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(text + "\n", "utf-8")
     (folder / "report.json").write_text(json.dumps(held, indent=1) + "\n", "utf-8")
+    if document.is_file():
+        document.write_text(filled(document.read_text("utf-8"), table), "utf-8")
     return 0
+
+
+def filled(text: str, table: Calibration) -> str:
+    """A document with fresh tables between `<!-- table: MODULE -->` and `<!-- end -->`."""
+    modules = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+
+    def fresh(found: re.Match[str]) -> str:
+        module = modules[found[2]]
+        rows = [row for row in module.measured(table) if getattr(row, "group", "all") == "all"]
+        return f"{found[1]}{module.NOTE}\n\n{markdown(rows)}\n{found[3]}"
+
+    return BLOCK.sub(fresh, text)
 
 
 def made(table: Calibration) -> tuple[str, dict[str, list[dict[str, Any]]]]:

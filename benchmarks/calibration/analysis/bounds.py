@@ -13,8 +13,8 @@ from palmette.ladder.statistics import Estimate, paired_noise, share
 TITLE = "Floors and ceilings"
 NOTE = (
     "Share of genomes whose two-seed mean is within noise of chance (less than two standard errors "
-    "of a mean above it, but at least 0.01 of chance's bits) or of perfect. The noise is that of "
-    "the genomes themselves: of the half nearest to that bound."
+    "of a mean above it, but at least 0.01 of chance's bits, or below it) or of perfect. The noise "
+    "is that of the genomes themselves: of the half nearest to that bound."
 )
 LEAST = 0.01
 
@@ -65,13 +65,14 @@ def measured(calibration: Calibration) -> list[Row]:
 
 
 def within(values: Floats, bound: float) -> Estimate | None:
-    """The share of genomes (rows) whose mean over seeds is within noise of a bound.
+    """The share of genomes (rows) whose mean over seeds is within noise of a bound, or beyond it:
+    below chance lies whoever is surer of its guesses than it should be.
 
-    >>> within(np.array([[0.0, 0.001]] * 5 + [[0.5, 0.501]] * 5), 0.0).value
+    >>> within(np.array([[0.0, 0.001]] * 4 + [[-0.3, -0.2]] + [[0.5, 0.501]] * 5), 0.0).value
     0.5
     """
-    distance = np.abs(values.mean(1) - bound)
-    near = values[np.argsort(distance)[: max(2, len(values) // 2)]]
+    inside = (values.mean(1) - bound) * (1 if bound == 0 else -1)  # how far from the bound
+    near = values[np.argsort(np.abs(inside))[: max(2, len(values) // 2)]]
     noise = paired_noise(near.tolist())
     error = noise.deviation / values.shape[1] ** 0.5 if noise else 0.0
-    return share(int((distance <= max(LEAST, 2 * error)).sum()), len(values))
+    return share(int((inside <= max(LEAST, 2 * error)).sum()), len(values))

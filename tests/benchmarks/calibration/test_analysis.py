@@ -9,6 +9,7 @@ from benchmarks.calibration.analysis import (
     predictors,
     rungs,
     schedules,
+    scoring,
     screening,
     seeds,
 )
@@ -139,3 +140,27 @@ def test_screening_counts_what_a_rule_refuses():
     assert found["worst 50% by loss near step 100"].of_the_worse_half.value == 1
     assert found["worst 25% by snip"].of_the_worse_half.value == 0.5
     assert not any("times" in rule for rule in found)  # no human baseline is in the table
+
+
+def test_a_task_that_is_noise_is_not_told_apart_and_units_make_tasks_weigh_alike():
+    rng = np.random.default_rng(8)
+    text, recall = rng.standard_normal((2, 60))
+    truth = np.stack([0.6 + 0.01 * text, 0.3 + 0.2 * recall, np.full(60, 0.0)], axis=1)
+    table = ladder({"2": truth}, 0.002, suite="wide", tasks=("text", "recall", "parity"))
+    found = {row.score: row for row in scoring.measured(table)}
+    assert found["told apart, in units of chance"].tasks == "text, recall"
+    assert found["all, in units of chance"].shared_with_text < 0.2
+    assert 0.3 < found["told apart, in units of spread"].shared_with_text < 0.7
+    assert found["text alone"].shared_with_text == pytest.approx(1)
+    assert scoring.spreads(table.stages["wide-2"])["recall"] == pytest.approx(8 * 0.2, rel=0.2)
+    assert all(row.ahead is None for row in found.values())
+
+
+def test_a_document_gets_the_tables_that_it_asks_for():
+    text = "Before.\n<!-- table: costs -->\nold\n<!-- end -->\nAfter."
+    found = report.filled(text, ladder({"1": np.linspace(0.3, 0.6, 12)}))
+    assert found.startswith("Before.\n<!-- table: costs -->\n")
+    assert found.endswith("<!-- end -->\nAfter.")
+    assert "| text-1 | 42,000 | 114,688 | 12 |" in found
+    assert "old" not in found
+    assert report.filled(found, ladder({"1": np.linspace(0.3, 0.6, 12)})) == found
