@@ -22,7 +22,7 @@ from palmette.search.book import Book
 from palmette.search.comparison import Comparison, compare_rows, failures, longer_rows
 from palmette.search.grow import Update
 from palmette.search.grow import grow as run
-from palmette.search.legs import Leg, constant_state, cost_of, legs
+from palmette.search.legs import Leg, constant_state, cost_of, legs, require_alike
 from palmette.search.misfits import misfits
 from palmette.search.start import Ground, Plan, open_comparison, prepare
 from palmette.store import Store
@@ -105,6 +105,10 @@ def compare(
         for sentence in misfits(pairs, leg.ladder, ground.context) if leg.longer == 1 else ():
             console.print(f"note: {sentence}", style="yellow", highlight=False, soft_wrap=True)
     with Store(storage) as store:
+        there = set(store.campaigns("compare"))
+        for leg in planned:
+            if leg.name in there:
+                require_alike(store.campaign(leg.name).config, ground.config)
         price = cost_of(store, planned, seeds, ground.config)
         console.print(f"price: {price.sentence}", highlight=False, soft_wrap=True)
         books = [

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
@@ -92,6 +93,28 @@ def training_flops(genome: Genome, rung: Rung, context: int) -> float:
 def constant_state(genome: Genome) -> bool:
     """Whether its state does not grow with the text."""
     return Effect.CONSTANT_STATE in effects(genome.root)
+
+
+def require_alike(kept: CampaignConfig, asked: CampaignConfig) -> None:
+    """Refuses to go on with a comparison whose numbers would not be comparable.
+
+    Raises `UserError` with everything that has changed since it was begun.
+    """
+    told = []
+    if kept.numerics != asked.numerics:
+        told.append(f"numerics {kept.numerics} (this version has {asked.numerics})")
+    if kept.suite != asked.suite:
+        told.append(f"the suite {kept.suite} (this command says {asked.suite})")
+    elif kept.suite_digest != asked.suite_digest:
+        told.append(f"the text of {kept.corpus} (this command reads {asked.corpus})")
+    if kept.seed != asked.seed:
+        told.append(f"the seed {kept.seed} (this command says {asked.seed})")
+    if told:
+        raise UserError(
+            f"these genomes were compared with {', '.join(told)}, and numbers of both are not "
+            "compared; repeat the command as it was, or begin afresh in another store: --storage "
+            "sqlite:///other.db"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ import pytest
 from typer.testing import Result
 
 from palmette.cli import compare as compare_command
+from palmette.errors import UserError
 from palmette.ladder.scales import Scale, scale
 from palmette.records import TrialResult, TrialSpec
+from palmette.search.legs import require_alike
 from palmette.store import Store
+from palmette.testing.example_records import example_config
 from palmette.train.executor import Inline, Progress
 from palmette.train.loop import run_trial
 
@@ -94,6 +97,28 @@ def test_a_costlier_genome_meets_the_reference_at_equal_flops(
     assert again["matched"] == "yes"
     assert again["difference"] == pytest.approx(own["score"] - longer["score"])
     assert plain["score"] != longer["score"]
+
+
+def test_what_is_not_comparable_is_refused(
+    palmette: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert palmette("compare", *TWO, *options(tmp_path)).exit_code == 0
+    seeded = palmette("compare", *TWO, *options(tmp_path, "--seed", "3"))
+    assert seeded.exit_code == 2
+    assert "were compared with the seed 0 (this command says 3)" in seeded.stderr
+    monkeypatch.setattr("palmette.search.start.NUMERICS", 99)
+    moved = palmette("compare", *TWO, *options(tmp_path))
+    assert moved.exit_code == 2
+    assert "were compared with numerics 1 (this version has 99)" in moved.stderr
+    assert "--storage" in moved.stderr
+
+
+def test_another_text_is_refused() -> None:
+    kept = example_config(kind="compare", corpus="a.txt", suite_digest="a" * 64)
+    asked = example_config(kind="compare", corpus="b.txt", suite_digest="b" * 64)
+    with pytest.raises(UserError, match=r"the text of a\.txt \(this command reads b\.txt\)"):
+        require_alike(kept, asked)
+    require_alike(kept, kept)
 
 
 @pytest.mark.parametrize(
