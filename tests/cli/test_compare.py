@@ -29,7 +29,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(name: str) -> Scale:
         whole = scale("seedling")
         rungs = [
-            replace(rung, tokens=1024, batch_size=1, length=64, evaluation_tokens=512)
+            replace(rung, tokens=256, batch_size=1, length=32, evaluation_tokens=128)
             for rung in whole.rungs[:2]
         ]
         return replace(whole, rungs=tuple(rungs), learning_rates=(1e-2,))
