@@ -12,11 +12,11 @@ What cannot be evaluated is a failed canary that says why; none is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from palmette.records import CanaryRow, StoredTrial, TaskMetrics, TrialResult
+from palmette.records import CanaryRow, StoredTrial, TaskMetrics, TrialResult, Verdict
 from palmette.train.executor import Executor, Finished
 
 ATTEMPTS = 3  # at a model whose process is lost
@@ -121,20 +121,24 @@ def row_of(model: Model, ended: Finished, endpoint: Endpoint) -> CanaryRow:
 UNTRAINED = "an untrained copy has the same figures: the weights were never loaded"
 
 
-def summary(rows: Sequence[CanaryRow]) -> str:
-    """One sentence about all of them."""
-    if not rows:
-        return "No saved model was evaluated again."
+def withheld(verdicts: Iterable[Verdict], rows: Iterable[CanaryRow]) -> tuple[Verdict, ...]:
+    """The verdicts as they are if every model passed; else nothing is verified, and says why.
+
+    One figure that its own model does not give is enough: what else has gone wrong is not known.
+    """
     failed = [row for row in rows if not row.passed]
     if not failed:
-        return (
-            f"All {len(rows)} saved models, loaded and evaluated by another process, gave the "
-            "trainer's figures to the last bit; untrained copies gave others."
-        )
+        return tuple(verdicts)
     first = failed[0]
-    return (
-        f"{len(failed)} of {len(rows)} saved models failed the canary; the first is {first.label}, "
-        f"seed {first.seed}: {first.reason}."
+    why = (
+        f"The canary failed ({first.label}, seed {first.seed}: {first.reason}), so nothing of this "
+        "exam counts."
+    )
+    return tuple(
+        one.model_copy(
+            update={"verified": False, "kind": None, "sentence": f"{why} Else: {one.sentence}"}
+        )
+        for one in verdicts
     )
 
 
