@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from palmette.report import summaries, write
+from palmette.report.exam import write_exam
+from tests.report.make_exam import made_up_exam
 from tests.report.make_example import without_results
 
 pytestmark = pytest.mark.browser
@@ -153,3 +155,12 @@ def test_an_empty_campaign_opens_quietly(browser, data, tmp_path):
     assert quiet.page.locator(".figure").count() == 0
     assert quiet.page.locator(".empty").count() >= 6
     assert quiet.messages == []
+
+
+def test_an_exam_is_drawn_and_fits_a_phone(browser, tmp_path):
+    path = write_exam(made_up_exam(), tmp_path / "exam.html")
+    phone = Visit(browser, path, viewport={"width": 390, "height": 800})
+    assert phone.page.locator(".figure .main-svg").count() >= 8
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert phone.messages == []
+    assert phone.requests == [path.as_uri()]
