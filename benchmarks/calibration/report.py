@@ -104,6 +104,8 @@ def cell(value: object) -> str:
     """
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Estimate):
         return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]"
     if isinstance(value, float):

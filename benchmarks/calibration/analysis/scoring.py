@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.calibration.analysis._shared import measures, reliability, shared
+from benchmarks.calibration.analysis.bounds import within
 from palmette.ladder.calibration import Calibration, Fitness, Stage
 from palmette.ladder.statistics import Estimate, rank_correlation
 
@@ -16,9 +17,10 @@ NOTE = (
     "Ways to make one score of a mixture. In units of chance: the mean of bits saved as a share of "
     "chance; floored: what is below chance counts as chance; in units of spread: bits saved over "
     "the deviation between genomes at this stage, so that every task weighs alike. Told apart: the "
-    "tasks whose own reliability has its lower end at 0.3 or more. Shared with text: the squared "
-    "correlation of the score with that of text alone. Ahead: Spearman's correlation with the "
-    "two-seed score, made alike, of the next rung of the mixture."
+    "tasks whose own reliability has its lower end at 0.3 or more, and where fewer than half of "
+    "the genomes are at chance. Shared with text: the squared correlation of the score with that "
+    "of text alone. Ahead: Spearman's correlation with the two-seed score, made alike, of the next "
+    "rung of the mixture."
 )
 LEAST_RELIABILITY = 0.3
 
@@ -99,8 +101,14 @@ def spreads(stage: Stage) -> dict[str, float]:
 
 
 def _tells(stage: Stage, name: str) -> bool:
-    found = reliability(np.array(list(stage.values(stage.saved((name,))).values())))
-    return found is not None and found.low >= LEAST_RELIABILITY
+    values = np.array(list(stage.values(stage.saved((name,))).values()))
+    if len(values) < 10:
+        return False
+    found, floor = reliability(values), within(values, 0.0)
+    # At chance, what is left is how sure of its guesses a model is: reliable, and no ability.
+    assert found is not None, "ten genomes are enough"
+    assert floor is not None, "and for this"
+    return found.low >= LEAST_RELIABILITY and floor.value < 0.5
 
 
 def _floored(stage: Stage, names: Sequence[str]) -> Fitness:

@@ -9,7 +9,8 @@ import numpy as np
 
 import palmette
 from benchmarks.calibration.analysis.predictors import early_loss
-from palmette.ladder.calibration import Calibration, Stage
+from benchmarks.calibration.stages import RATES
+from palmette.ladder.calibration import Calibration, Course, Stage
 from palmette.ladder.scales import HUMAN_BASELINES
 from palmette.ladder.statistics import Estimate, share
 
@@ -89,6 +90,18 @@ def _rules(calibration: Calibration, stage: Stage) -> Iterator[tuple[str, set[st
         for worst in (0.1, 0.25, 0.5):
             if name == "loss near step 100" or worst < 0.5:
                 yield f"worst {worst:.0%} by {name}", lowest(figures, worst)
+    for eighth in (2, 3, 4):
+        found = {genome: _middle(course, eighth) for genome, course in stage.courses.items()}
+        losses_there = {genome: -own for genome, own in found.items() if own is not None}
+        for worst in (0.5, 0.67):
+            told = f"worst {worst:.0%} by loss at {eighth}/8 of the middle rate alone"
+            yield told, lowest(losses_there, worst)
+
+
+def _middle(course: Course, eighth: int) -> float | None:
+    """The loss in an eighth of the sweep's trial at the middle rate; None if that failed."""
+    own = [o for o in course.outcomes if o.seed == 0 and o.rate == RATES[len(RATES) // 2]]
+    return own[0].curve[eighth - 1] if own else None
 
 
 def lowest(figures: Mapping[str, float], part: float) -> set[str]:
