@@ -278,7 +278,7 @@ def exams(draw: st.DrawFn) -> tuple[ExamPlan, list[Sat]]:
     return p, drawn(means, noise=0.008, text_noise=0.008, seed=draw(st.integers(0, 10_000)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(exams())
 def test_judge_and_the_rule_for_many_exams_agree(exam: tuple[ExamPlan, list[Sat]]) -> None:
     p, held = exam
@@ -292,7 +292,7 @@ def test_judge_and_the_rule_for_many_exams_agree(exam: tuple[ExamPlan, list[Sat]
             assert same or not verdict.verified
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(exams(), st.lists(st.integers(0, 12), min_size=6, max_size=6), st.integers(0, 8))
 def test_what_was_said_stands_whatever_comes_later(
     exam: tuple[ExamPlan, list[Sat]], had: list[int], more: int
@@ -325,7 +325,7 @@ def test_the_order_of_entries_says_nothing(exam: tuple[ExamPlan, list[Sat]], ran
         assert one.model_dump(include=kept) == same.model_dump(include=kept)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(exams())
 def test_giving_what_is_wanted_always_comes_to_an_end(exam: tuple[ExamPlan, list[Sat]]) -> None:
     """What is wanted leads to the verdicts of everybody trained to the end."""
