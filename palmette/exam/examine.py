@@ -38,7 +38,7 @@ def sit(
     """
     exam = opened.kept or begin(opened, executor, workers, on_update)
     room = ExamRoom(opened.store)
-    if exam.state == "finished" and reloading is None:
+    if exam.state == "finished":
         return exam
     plan = exam.plan
     config = sitting_config(exam.sitting, plan, opened.campaign.config)
@@ -46,18 +46,16 @@ def sit(
     remember(campaign, [parse(entry.expression) for entry in plan.entries])
     seat(campaign, plan)
     with campaign.lease("verify") as lease:
-        if exam.state == "running":
-            campaign.requeue_running()
+        campaign.requeue_running()
+        with executor(campaign) as trains:
             sitting = Sitting(campaign, plan, judge)
-            with executor(campaign) as trains:
-                grow(sitting, trains, lease.beat, partial(on_update, campaign))
+            grow(sitting, trains, lease.beat, partial(on_update, campaign))
         if reloading is not None:
             _listen(room, exam, campaign, reloading, lease.beat)
-    if exam.state == "running":
-        measured = sat(plan, campaign.trials())
-        judged = judge(plan, measured)
-        nulls = resampled(plan, measured)
-        room.finish(exam.number, judged.verdicts, judged.placebos, nulls)
+    measured = sat(plan, campaign.trials())
+    judged = judge(plan, measured)
+    nulls = resampled(plan, measured)
+    room.finish(exam.number, judged.verdicts, judged.placebos, nulls)
     return room.exam(exam.number)
 
 

@@ -115,6 +115,8 @@ def open_exam(
     given = tuple({genome.hash: Named(genome, name) for genome, name in genomes or ()}.values())
     best = tuple(Named(parse(text)) for text in found.candidates)
     kept = _kept(own, given, best, campaign, options)
+    if kept is not None and kept.sitting in store.campaigns("exam"):
+        welcome(store.campaign(kept.sitting).strangers())
     if kept is not None and kept.state == "running":
         told = faults_of_kept(kept, options.scale, corpus, exam_suite(kept.plan.suite))
         if told and not options.fresh_draw:

@@ -204,3 +204,14 @@ def test_too_few_seeds_say_how_many_would_do(path, corpus):
         assert open_exam(store, campaign, GIVEN, options(corpus, looks=(enough,)))
         with pytest.raises(UserError, match="too few for any verdict"):
             open_exam(store, campaign, GIVEN, options(corpus, looks=(enough - 1,)))
+
+
+def test_a_finished_exam_is_left_alone_by_the_canary_too(whole, corpus):
+    path, exam, _ = whole
+    with Store(f"sqlite:///{path}") as store:
+        opened = open_exam(store, store.campaign("main"), GIVEN, options(corpus))
+
+        def nobody(campaign):
+            raise AssertionError("there is nothing left to do")
+
+        assert sit(opened, nobody, reloading=nobody) == exam
