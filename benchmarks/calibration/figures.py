@@ -44,7 +44,7 @@ def pictures(table: Calibration, folder: Path, browser: str | None) -> list[Path
 def _order(table: Calibration) -> Figure | None:
     """Rank correlation between stages, raw and corrected."""
     rows = [row for row in rungs.measured(table) if row.group == "all" and row.raw is not None]
-    rows = [row for row in rows if row.measure in ("text", MEAN)]
+    rows = [row for row in rows if row.measure in ("text", MEAN, rungs.SCORE)]
     if not rows:
         return None
     labels = [f"{row.lower} → {row.upper}, {row.measure}" for row in rows]

@@ -16,7 +16,8 @@ from benchmarks.calibration.analysis._shared import (
     measures,
     of_group,
 )
-from palmette.ladder.calibration import Calibration, Stage
+from benchmarks.calibration.analysis.scoring import score_of
+from palmette.ladder.calibration import Calibration, Fitness, Stage
 from palmette.ladder.statistics import (
     Estimate,
     corrected_rank_correlation,
@@ -28,10 +29,12 @@ TITLE = "From rung to rung"
 NOTE = (
     "Spearman's correlation of two-seed means. Corrected: what it would be without seed noise "
     "(Spearman 1904, with the reliability of ranks; bootstrap over genomes). Top quartile: among "
-    "the quarter that the lower rung puts first. Kept of the best: how many of the upper rung's "
+    "the quarter that the lower rung puts first. Score: the mean over the tasks that tell genomes "
+    "apart at that stage, in units of spread. Kept of the best: how many of the upper rung's "
     "best eighth the lower rung has in its best quarter."
 )
 PAIRS = (("0", "1"), ("1", "2"), ("2", "3"), ("1", "3"), ("0", "3"))
+SCORE = "score"
 LEAST = 8  # genomes
 
 
@@ -54,9 +57,9 @@ def measured(calibration: Calibration) -> list[Row]:
     """A row for every pair of stages, measure and group with genomes enough."""
     made = []
     for lower, upper, own, measure in _comparisons(calibration):
-        low = lower.values(measures(lower)[own])
-        high = upper.values(measures(upper)[measure])
-        for group in GROUPS if measure in ("text", MEAN) else ("all",):
+        low = lower.values(_fitness(lower, own))
+        high = upper.values(_fitness(upper, measure))
+        for group in GROUPS if measure in ("text", MEAN, SCORE) else ("all",):
             keys = sorted(k for k in low.keys() & high.keys() if of_group(calibration, k, group))
             if len(keys) < LEAST:
                 continue
@@ -71,7 +74,7 @@ def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str, 
         for below, above in PAIRS:
             lower, upper = calibration.stage(suite, below), calibration.stage(suite, above)
             if lower is not None and upper is not None:
-                for measure in measures(upper):
+                for measure in (*measures(upper), *([SCORE] if len(upper.chance) > 1 else [])):
                     yield lower, upper, measure, measure
     # What text alone says of the mixture.
     for below, above in (("1", "1"), ("1", "2"), ("1", "3"), ("2", "2"), ("2", "3"), ("3", "3")):
@@ -79,6 +82,11 @@ def _comparisons(calibration: Calibration) -> Iterator[tuple[Stage, Stage, str, 
         if lower is not None and upper is not None:
             yield lower, upper, "text", "text"
             yield lower, upper, "text", MEAN
+            yield lower, upper, "text", SCORE
+
+
+def _fitness(stage: Stage, measure: str) -> Fitness:
+    return score_of(stage) if measure == SCORE else measures(stage)[measure]
 
 
 def _row(lower: Stage, upper: Stage, measure: str, group: str, x: Floats, y: Floats) -> Row:

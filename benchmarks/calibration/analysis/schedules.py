@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.calibration.analysis._shared import Floats
+from benchmarks.calibration.analysis.scoring import score_of
 from benchmarks.calibration.replay import PLAIN, Field, Ran, Schedule, plain, replay
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import CONFIDENCE, Estimate
@@ -87,11 +88,11 @@ def measured(calibration: Calibration) -> list[Row]:
 
 def arena_of(calibration: Calibration, suites: Sequence[str]) -> Field | None:
     """The genomes of a ladder, whose rungs 1, 2 … train on these suites; None if there are too
-    few. Of a mixture the mean of its tasks counts.
+    few. Of a mixture the tasks count that tell genomes apart, in units of spread.
     """
     stages = {str(n): calibration.stage(suite, str(n)) for n, suite in enumerate(suites, 1)}
     there = {rung: stage for rung, stage in stages.items() if stage is not None}
-    return Field.of(there, {r: s.saved() for r, s in there.items()}) if stages == there else None
+    return Field.of(there, {r: score_of(s) for r, s in there.items()}) if stages == there else None
 
 
 def rows(

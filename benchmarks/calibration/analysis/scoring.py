@@ -84,6 +84,14 @@ def ways(stage: Stage) -> dict[str, tuple[tuple[str, ...], Fitness]]:
     return made
 
 
+def score_of(stage: Stage) -> Fitness:
+    """The tasks told apart in units of spread; of a single task or too few genomes, bits saved."""
+    if len(stage.chance) < 2:
+        return stage.saved()
+    found = ways(stage).get("told apart, in units of spread")
+    return found[1] if found else stage.saved()
+
+
 def spreads(stage: Stage) -> dict[str, float]:
     """The deviation between genomes of the bits that they save at each task, noise taken off.
 
