@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from palmette.exam.begin import begin
-from palmette.exam.canary import Model, listen, unheard
+from palmette.exam.canary import Model, listen, unheard, withheld
 from palmette.exam.judge import judge
 from palmette.exam.nulls import resampled
 from palmette.exam.opening import OpenExam, Options, open_exam
@@ -34,7 +34,7 @@ def sit(
 
     `executor` makes who trains for a campaign: those that tune, then the sitting, whose entries may
     be strangers' files. `reloading` makes who evaluates the saved models again (`exam.reload`);
-    without it there is no canary.
+    without it there is no canary. If a model fails it, every verdict is withheld.
     """
     exam = opened.kept or begin(opened, executor, workers, on_update)
     room = ExamRoom(opened.store)
@@ -55,7 +55,9 @@ def sit(
     measured = sat(plan, campaign.trials())
     judged = judge(plan, measured)
     nulls = resampled(plan, measured)
-    room.finish(exam.number, judged.verdicts, judged.placebos, nulls)
+    rows = room.canary(exam.number)
+    verdicts = withheld(judged.verdicts, rows)
+    room.finish(exam.number, verdicts, withheld(judged.placebos, rows), nulls)
     return room.exam(exam.number)
 
 

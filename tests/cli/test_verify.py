@@ -145,6 +145,9 @@ def test_a_canary_that_fails_lets_nothing_pass(
     assert result.exit_code == 1
     assert "saved models failed; the first is" in result.stdout
     assert "in another process, the trainer told" in result.stdout
+    assert "so nothing of this exam counts." in result.stdout
+    exam = Exam.model_validate_json(examine("--exam", "1", "-f", "json").stdout)
+    assert not any(row.verified for row in exam.ledger)
 
 
 def test_the_price_writes_nothing(examine: Run, store: Path) -> None:
