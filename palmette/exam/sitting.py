@@ -160,7 +160,7 @@ class OnPlan:
         last = plan.rungs[-1]
         self._kept = {stretched(last, entry.stretch).name for entry in plan.entries}
 
-    def wants(self, climber: Ascent) -> Sequence[TrialSpec]:
+    def wants(self, climber: Ascent, climbers: Iterable[Ascent]) -> Sequence[TrialSpec]:
         """Nothing: the sitting says what is wanted."""
         return ()
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palmette.ladder.results import Ascent, score_at
+from palmette.ladder.results import CONTESTED, Ascent, score_at
 from palmette.ladder.scales import Scale
-
-CONTESTED = ("found", "placebo")  # roles that compete for promotion
 
 
 def next_promotion(

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from palmette.ladder.scales import Rung, Scale
 from palmette.records import Candidate, StoredTrial, TaskMetrics, TrialSpec
 
+CONTESTED = ("found", "placebo")
+"""Roles that compete: for promotion, and for the rest of a gated sweep."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -132,23 +135,73 @@ def best_rates(trials: Iterable[StoredTrial], rung: Rung, most: int) -> list[flo
     return sorted(by_rate, key=lambda rate: (-sum(by_rate[rate]) / len(by_rate[rate]), rate))[:most]
 
 
-def wanted_specs(ascent: Ascent, rung: int, setting: Setting) -> list[TrialSpec]:
+def wanted_specs(
+    ascent: Ascent, rung: int, setting: Setting, bar: float | None = None
+) -> list[TrialSpec]:
     """The trials a candidate still has to be given at a rung; empty when the rung is complete.
 
     The first rung sweeps the learning rate and goes on past an edge that holds the optimum. Each
-    later rung takes the best rates of the rung before, with fresh seeds.
+    later rung takes the best rates of the rung before, with fresh seeds. `bar` is what the first
+    trial of a gated sweep has to reach, see `bar_of`.
     """
     scale = setting.scale
     here = scale.rungs[rung]
     given = ascent.at(rung)
     if rung == 0:
-        rates = sweep_rates(given, scale)
+        gated = scale.gate > 0 and ascent.candidate.role in CONTESTED
+        rates = gated_rates(given, scale, bar) if gated else sweep_rates(given, scale)
     else:
         rates = best_rates(ascent.at(rung - 1), scale.rungs[rung - 1], here.rates)
     have = {(t.spec.learning_rate, t.spec.seed) for t in given}
     seeds = [seed_of(setting, rung, number) for number in range(here.seeds)]
     pairs = [(rate, seed) for seed in seeds for rate in rates if (rate, seed) not in have]
     return [trial_spec(ascent.candidate, here, setting, seed, rate) for rate, seed in pairs]
+
+
+def gated_rates(
+    trials: Sequence[StoredTrial], scale: Scale, bar: float | None = None
+) -> list[float]:
+    """The rates of a sweep that begins in the middle and goes on only if that reaches the bar."""
+    middle = middle_rate(scale)
+    first = first_value(trials, scale)
+    if len(trials) > 1:
+        return sweep_rates(trials, scale)
+    ended = all(t.state in ("done", "failed") for t in trials)
+    if not trials or not ended or (bar is not None and (first is None or first < bar)):
+        return [middle]
+    return sweep_rates(trials, scale)
+
+
+def bar_of(ascent: Ascent, climbers: Iterable[Ascent], scale: Scale) -> float | None:
+    """What a candidate's first trial has to reach on `select` for the others to follow.
+
+    The `gate` quantile of the first trials of the competitors that came before it, so that the
+    answer does not change later; None before `patience` of them have ended.
+    """
+    earlier: list[float] = []
+    for other in climbers:
+        if other is ascent:
+            break
+        value = first_value(other.at(0), scale)
+        if other.candidate.role in CONTESTED and value is not None:
+            earlier.append(value)
+    if not scale.gate or len(earlier) < max(1, scale.patience):
+        return None
+    return sorted(earlier)[int(scale.gate * len(earlier))]
+
+
+def middle_rate(scale: Scale) -> float:
+    """The rate in the middle of the grid."""
+    return sorted(scale.learning_rates)[len(scale.learning_rates) // 2]
+
+
+def first_value(trials: Iterable[StoredTrial], scale: Scale) -> float | None:
+    """The fitness on `select` of a first-rung trial at the middle rate, once it is done."""
+    rung, middle = scale.rungs[0], middle_rate(scale)
+    for trial in trials:
+        if trial.state == "done" and trial.result and trial.spec.learning_rate == middle:
+            return fitness(trial.result.select, rung)
+    return None
 
 
 def sweep_rates(trials: Sequence[StoredTrial], scale: Scale) -> list[float]:

@@ -55,6 +55,8 @@ class Scale:
     learning_rates     the sweep that every genome and baseline gets on the first rung
     rate_factor        the step by which a sweep goes on when its optimum is at the edge
     extensions         how many such steps at most
+    gate               a competitor whose first trial, at the middle rate, is in this worst share of
+                       those before it gets no further rate; 0 sweeps everybody
     eta                one in `eta` is promoted (asynchronous successive halving)
     patience           first-rung results to wait for before the first promotion
     least              how many found genomes the last rung gets in any case
@@ -77,12 +79,15 @@ class Scale:
     islands: int
     flops_limit: float
     baselines: tuple[str, ...]
+    gate: float = 0.0
 
     @property
     def digest(self) -> str:
         """SHA-256 of the whole ladder, as hex."""
         parts = [rung.digest for rung in self.rungs]
         parts.append(repr((self.learning_rates, self.rate_factor, self.extensions, self.eta)))
+        if self.gate:
+            parts.append(f"gate {self.gate!r}")
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def number(self, rung: str) -> int:

@@ -6,10 +6,10 @@ Whoever schedules keeps one. Only it writes to the store while a campaign runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from palmette.ladder.results import Ascent, Setting, ascents, wanted_specs
+from palmette.ladder.results import Ascent, Setting, ascents, bar_of, wanted_specs
 from palmette.records import Candidate, Event, StoredTrial, TrialResult, TrialSpec
 from palmette.store import Campaign
 from palmette.store.campaign import LOST_WITH_GROW
@@ -20,8 +20,10 @@ ATTEMPTS = 3  # of a trial whose worker is lost
 class Rule(Protocol):
     """What a candidate is given by itself, and which trials' weights are kept."""
 
-    def wants(self, climber: Ascent) -> Sequence[TrialSpec]:
-        """The trials that a candidate of which nothing is pending still wants."""
+    def wants(self, climber: Ascent, climbers: Iterable[Ascent]) -> Sequence[TrialSpec]:
+        """The trials that a candidate of which nothing is pending still wants; `climbers` are all,
+        in the order in which they came.
+        """
         ...
 
     def keeps(self, trial: StoredTrial) -> bool:
@@ -35,9 +37,11 @@ class Climbing:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
 
-    def wants(self, climber: Ascent) -> Sequence[TrialSpec]:
+    def wants(self, climber: Ascent, climbers: Iterable[Ascent]) -> Sequence[TrialSpec]:
         """The rest of a sweep, a step past the sweep's edge, or seeds of a higher rung."""
-        return wanted_specs(climber, climber.reached, self._setting)
+        rung, setting = climber.reached, self._setting
+        bar = bar_of(climber, climbers, setting.scale) if rung == 0 else None
+        return wanted_specs(climber, rung, setting, bar)
 
     def keeps(self, trial: StoredTrial) -> bool:
         """Whether the trained weights are kept."""
@@ -136,7 +140,7 @@ class Book:
 
     def _top_up(self, climber: Ascent) -> None:
         if not climber.pending:
-            self.queue(climber, self.rule.wants(climber))
+            self.queue(climber, self.rule.wants(climber, self._climbers.values()))
 
     def _change(self, trial: int, **changes: object) -> StoredTrial:
         return self._put(self.trials[trial].model_copy(update=changes))

@@ -42,13 +42,17 @@ class Screen:
         return cost(genome, place, self.scale.rungs[0].length).flops_forward
 
     def reason_against(self, genome: Genome, entries: Sequence[Entry]) -> str | None:
-        """Why a genome gets no trial: `known`, `does not fit`, `too costly` or `twin`; or None.
+        """Why a genome gets no trial: `known`, `mixes no tokens`, `does not fit`, `too costly`,
+        `not finite` or `twin`; or None.
 
         A twin computes the same function of the same weights as a genome that is there, by their
         outputs on a fixed input, although its text differs.
         """
         if genome.hash in hashes(entries):
             return "known"
+        parts = [node for _, node in genome.root.walk()]
+        if len(parts) > 1 and not any(node.role == "token mixer" for node in parts):
+            return "mixes no tokens"
         try:
             fits = all(self.fit(genome, rung).fits for rung in range(len(self.scale.rungs)))
         except UserError:  # layers from files that have no width in common

@@ -14,8 +14,8 @@ from palmette.designer.money import Ledger
 from palmette.grammar.genome import Genome
 from palmette.grammar.language import Language
 from palmette.ladder.halving import next_promotion
-from palmette.ladder.results import wanted_specs
-from palmette.records import StoredTrial, Stranger
+from palmette.ladder.results import Ascent, wanted_specs
+from palmette.records import Candidate, StoredTrial, Stranger
 from palmette.search.book import Book
 from palmette.search.budget import Budget
 from palmette.search.novelty import Screen
@@ -24,6 +24,8 @@ from palmette.search.proposers import Proposer
 from palmette.search.proposing import Proposing
 from palmette.search.thinking import Thinking
 from palmette.search.timing import CLOSING_SECONDS, Timing
+
+TO_COME = Candidate(genome="", expression="", role="found")  # of which nothing is known yet
 
 
 class Scheduler:
@@ -133,7 +135,7 @@ class Scheduler:
         else:
             count = self._counting
             genome = sum(count.of_rung(rung) / self.scale.eta**rung for rung in range(last + 1))
-            more = max(0.0, self._trials_left) / genome
+            more = max(0.0, self._trials_left()) / genome
         return float(ahead + more * each) / self.workers
 
     def share_spent(self) -> float:
@@ -154,12 +156,14 @@ class Scheduler:
         """As if every trial took a second: its seconds are trials."""
         return Timing(self.scale, (1.0,) * len(self.scale.rungs))
 
-    @property
-    def _trials_left(self) -> float:
-        """Trials that nothing is planned for: sweeps that go on past an edge come on top."""
+    def _trials_left(self, more: int = 0) -> float:
+        """Trials that nothing is planned for, if so many genomes more are proposed. A sweep that
+        goes on past its edge comes on top.
+        """
         assert self.budget.trials is not None
-        committed = self._counting.committed(self.book.climbers, len(self.scale.rungs) - 1)
-        return self.budget.trials - self._ended - committed
+        climbers = [*self.book.climbers, *(Ascent(TO_COME) for _ in range(more))]
+        ahead = self._counting.committed(climbers, len(self.scale.rungs) - 1)
+        return self.budget.trials - self._ended - ahead - more * self._counting.of_rung(0)
 
     def _think_ahead(self, timing: Timing) -> None:
         """Has the next proposal thought of, if it is needed next."""
@@ -199,7 +203,7 @@ class Scheduler:
         if self.budget.genomes is not None:
             return self.found >= self.budget.genomes
         if self.budget.trials is not None:
-            return self._trials_left < self._counting.of_rung(0)
+            return self._trials_left(more=1) < 0
         highest = self._highest(timing)
         assert self.budget.seconds is not None
         assert highest is not None

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from palmette.ladder.halving import CONTESTED
-from palmette.ladder.results import Ascent
+from palmette.ladder.results import CONTESTED, Ascent
 from palmette.ladder.scales import Scale
 from palmette.records import StoredTrial
 
@@ -45,7 +44,10 @@ class Timing:
     def of_rung(self, rung: int) -> float:
         """Worker seconds that one candidate costs at a rung."""
         recipe = self.scale.rungs[rung]
-        return recipe.rates * recipe.seeds * self.seconds[rung]
+        rates: float = recipe.rates
+        if rung == 0:
+            rates = 1 + (1 - self.scale.gate) * (recipe.rates - 1)
+        return rates * recipe.seeds * self.seconds[rung]
 
     def highest(self, worker_seconds: float) -> int:
         """The highest rung whose root and baselines a whole budget can pay for, and a few found."""

@@ -1,4 +1,14 @@
-from palmette.ladder.results import Ascent, ascents, best_rates, score_at, seed_of, wanted_specs
+from dataclasses import replace
+
+from palmette.ladder.results import (
+    Ascent,
+    ascents,
+    bar_of,
+    best_rates,
+    score_at,
+    seed_of,
+    wanted_specs,
+)
 from tests.ladder.made import SETTING, Made, candidate
 
 SCALE = SETTING.scale
@@ -85,3 +95,53 @@ def test_higher_rungs_take_the_best_rates_with_fresh_seeds():
     assert [spec.learning_rate for spec in second] == [MIDDLE, LOW]
     assert {spec.seed for spec in second} == {seed_of(SETTING, 1, 0)}
     assert best_rates(climber.at(0), SCALE.rungs[0], 3) == [MIDDLE, LOW, HIGH]
+
+
+GATED = replace(SCALE, gate=0.5, patience=2)
+
+
+def first_trials(made, *scores):
+    """Competitors in their order, each with its trial at the middle rate."""
+    own = [candidate(letter) for letter in "abcdefgh"[: len(scores)]]
+    trials = [made.trial(who, 0, score, MIDDLE) for who, score in zip(own, scores, strict=True)]
+    return ascents(own, trials, GATED)
+
+
+def test_a_gated_sweep_begins_in_the_middle():
+    made = Made(GATED)
+    (spec,) = wanted_specs(Ascent(candidate("a")), 0, made.setting)
+    assert spec.learning_rate == MIDDLE
+
+
+def test_a_gate_stops_the_worse_half_of_those_before():
+    made = Made(GATED)
+    climbers = first_trials(made, 0.3, 0.1, 0.2, 0.4)
+    bars = [bar_of(climber, climbers, GATED) for climber in climbers]
+    assert bars == [None, None, 0.3, 0.2]
+    wanted = [wanted_specs(c, 0, made.setting, bar) for c, bar in zip(climbers, bars, strict=True)]
+    assert [len(specs) for specs in wanted] == [2, 2, 0, 2]
+    assert score_at(climbers[2], 0, GATED).mean == 0.2
+
+
+def test_a_bar_does_not_move_with_those_that_come_later():
+    made = Made(GATED)
+    short, long = first_trials(made, 0.3, 0.1, 0.2), first_trials(made, 0.3, 0.1, 0.2, 0.9, 0.9)
+    assert bar_of(short[2], short, GATED) == bar_of(long[2], long, GATED) == 0.3
+
+
+def test_a_sweep_that_went_on_is_finished_whatever_the_bar():
+    made, who = Made(GATED), candidate("a")
+    two = [made.trial(who, 0, 0.1, MIDDLE), made.trial(who, 0, 0.2, LOW)]
+    (climber,) = ascents([who], two, GATED)
+    (spec,) = wanted_specs(climber, 0, made.setting, bar=0.9)
+    assert spec.learning_rate == HIGH
+
+
+def test_root_and_baselines_are_swept_whole():
+    made = Made(GATED)
+    for role in ("root", "baseline"):
+        assert len(wanted_specs(Ascent(candidate("a", role)), 0, made.setting)) == 3
+
+
+def test_a_gate_is_part_of_the_ladders_digest():
+    assert GATED.digest != replace(GATED, gate=0.25).digest != SCALE.digest

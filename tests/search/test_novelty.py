@@ -70,3 +70,8 @@ def test_what_is_affordable_goes_by_the_root_too():
     assert screen.reference_flops > 3 * max(baselines)
     child = parse(root.replace("post(glu())", "post(mlp())"))
     assert screen.reason_against(child, []) is None
+
+
+def test_a_genome_that_mixes_no_tokens_gets_no_trial(screen):
+    assert screen.reason_against(parse("stack(pre(glu()))"), []) == "mixes no tokens"
+    assert screen.reason_against(parse("stack(pre(conv()), pre(glu()))"), []) is None

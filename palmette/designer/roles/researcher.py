@@ -62,6 +62,7 @@ REASONS = {
     "twin": "this computes the same as a genome that was tried; propose another edit",
     "does not fit": "this genome cannot be built with as many parameters as all others have; "
     "propose a smaller edit",
+    "mixes no tokens": "no part of this genome lets a position see others; propose one that does",
     "too costly": "this genome needs too many operations for each token; propose a cheaper edit",
     "not finite": "the outputs of this genome are not finite; propose another edit",
 }
