@@ -91,7 +91,7 @@ def _price(offer: Offer, workers: int) -> str:
         )
     return (
         f"price: {price.trials:,} trials at most, {took}; up to {price.seeds} seeds, looks after "
-        f"{' and '.join(map(str, offer.looks))}; {seen} (noise from {price.noise_from})"
+        f"{' and '.join(map(str, offer.looks))}; {seen} (noise is known from {price.noise_from})"
     )
 
 
