@@ -27,6 +27,7 @@ from palmette.tasks import VOCABULARY
 from palmette.train.seeding import NUMERICS
 
 POWER = 0.8
+CALIBRATED = ("wide", "text")  # suites whose noise stands in for that of others
 ALPHA = 0.025  # one-sided: that of a 95 % interval that excludes zero
 
 
@@ -169,8 +170,10 @@ def known_noise(store: Store | None, leg: Leg, config: CampaignConfig) -> tuple[
     table = calibration(leg.ladder.name)
     if table is None or table.numerics != NUMERICS:
         return None
-    noise = table.noise(rung.scored, leg.rung, config.suite)
-    return (noise, "the calibration") if noise else None
+    for suite in dict.fromkeys((config.suite, *CALIBRATED)):
+        if noise := table.noise(rung.scored, leg.rung, suite):
+            return noise, f"the calibration, suite {suite}"
+    return None
 
 
 def _in_store(store: Store, rung: Rung, config: CampaignConfig) -> tuple[Noise, str] | None:

@@ -13,8 +13,9 @@ from typer.testing import Result
 from palmette.cli import compare as compare_command
 from palmette.errors import UserError
 from palmette.ladder.scales import Scale, scale
+from palmette.model import parse
 from palmette.records import TrialResult, TrialSpec
-from palmette.search.legs import require_alike
+from palmette.search.legs import cost_of, known_noise, legs, require_alike
 from palmette.store import Store
 from palmette.testing.example_records import example_config
 from palmette.train.executor import Inline, Progress
@@ -136,3 +137,22 @@ def test_mistakes_are_told_and_exit_with_2(
     result = palmette("compare", *arguments, "--storage", url)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_without_earlier_results_the_calibration_tells_the_noise() -> None:
+    recipe = replace(scale("pocket"), suite="text")
+    size = replace(recipe.rungs[1], scored=("text",))
+    recipe = replace(recipe, rungs=(recipe.rungs[0], size, *recipe.rungs[2:]))
+    (leg,) = legs(recipe, [1], 4, [parse("pre(glu())"), parse("pre(mlp())")], False, 128)
+    known = known_noise(None, leg, example_config(suite="text"))
+    assert known is not None
+    noise, source = known
+    assert 0 < noise.deviation < 0.1
+    assert source == "the calibration, suite text"
+    told = cost_of(None, [leg], 4, example_config(suite="text"))
+    more = cost_of(None, [leg], 16, example_config(suite="text"))
+    assert told.detectable is not None
+    assert more.detectable is not None
+    assert more.detectable < told.detectable / 2
+    unknown = known_noise(None, replace(leg, rung="9"), example_config(suite="text"))
+    assert unknown is None
