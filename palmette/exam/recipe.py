@@ -17,7 +17,7 @@ from palmette.records import ExamPlan, ExamRung
 
 CARRY_SEEDS = 4
 LOOKS = (6, 12)
-LONGER = {"pocket": 3}
+LONGER = {"pocket": 1.25}
 """So many times its rungs' tokens an exam of a scale trains, where those do not get the sealed
 families off chance: at 168,000 parameters that takes some 550,000 tokens (`tasks/sealed`).
 """
@@ -80,14 +80,14 @@ def recipe_of(scale: Scale) -> Recipe:
     >>> from palmette.ladder.scales import pocket
     >>> recipe = recipe_of(pocket())
     >>> [(rung.parameters, rung.tokens, rung.seeds) for rung in recipe.rungs]
-    [(42000, 172032, 4), (84000, 270336, 4), (168000, 540672, 12)]
+    [(42000, 143360, 4), (84000, 286720, 4), (168000, 573440, 12)]
     """
     longer = LONGER.get(scale.name, 1)
     rungs = [
         ExamRung(
             name=rung.name,
             parameters=rung.parameters,
-            tokens=longer * rung.tokens,
+            tokens=round(longer * rung.tokens),
             batch_size=rung.batch_size,
             length=rung.length,
             evaluation_tokens=rung.evaluation_tokens,

@@ -1,10 +1,12 @@
 """Candidates and finished trials out of thin air."""
 
+from dataclasses import replace
+
 from palmette.ladder.results import Setting, seed_of, trial_spec
 from palmette.ladder.scales import Scale, pocket
 from palmette.records import Candidate, StoredTrial, TaskMetrics, TrialResult
 
-SETTING = Setting(pocket(), "pocket", "0" * 64, 0, 1)
+SETTING = Setting(replace(pocket(), gate=0.0), "pocket", "0" * 64, 0, 1)
 
 
 def candidate(letters: str, role: str = "found", replica: int = 0, **more: object) -> Candidate:
