@@ -64,6 +64,7 @@ def start(given: argparse.Namespace, name: str, core: int) -> subprocess.Popen[b
     directory = given.directory / name
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "palmette", "grow", "--budget", given.budget]
+    command += ["--no-pack"]  # or each campaign measures for itself whether packs pay
     command += ["--workers", "1", "--seed", str(given.seed), "--scale", given.scale]
     command += ["--storage", url(given, name), "--output", str(directory)]
     with (directory / "grow.txt").open("a") as log:

@@ -46,7 +46,7 @@ def first_rung(scale: str) -> Scale:
     recipe = scale_named(scale)
     return replace(
         recipe, name=f"{scale}, first rung", rungs=recipe.rungs[:1], placebo_every=0, islands=1,
-        baselines=(),
+        baselines=(), gate=0.0,
     )  # fmt: skip
 
 

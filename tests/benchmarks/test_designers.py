@@ -164,5 +164,5 @@ def test_too_few_proposals_make_no_curve():
 
 def test_a_first_rung_is_that_of_its_scale():
     recipe = arena.first_rung("pocket")
-    assert [rung.tokens for rung in recipe.rungs] == [57_344]
+    assert [rung.tokens for rung in recipe.rungs] == [114_688]
     assert json.dumps(recipe.baselines) == "[]"
