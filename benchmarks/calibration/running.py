@@ -13,9 +13,9 @@ from typing import Any
 
 from benchmarks.calibration.stages import EXTENSIONS, FACTOR, RATES, SLOW_SECONDS, Stage
 from palmette.grammar.genome import Genome
-from palmette.ladder.results import Setting, seed_of
+from palmette.ladder.results import Setting, seed_of, trial_spec
 from palmette.ladder.scales import pocket
-from palmette.records import TrialResult, TrialSpec
+from palmette.records import Candidate, TrialResult, TrialSpec
 from palmette.tasks import Suite, load_corpus, suite
 from palmette.train.pool import Pool
 from palmette.train.seeding import NUMERICS
@@ -187,24 +187,8 @@ def raised(genomes: Sequence[Genome], count: int, first: Sequence[Row]) -> list[
 
 
 def _spec(genome: Genome, stage: Stage, setting: Setting, seed: int, rate: float) -> TrialSpec:
-    rung = stage.rung
-    return TrialSpec(
-        genome=genome.hash,
-        expression=genome.text,
-        rung=rung.name,
-        rung_digest=rung.digest,
-        parameters=rung.parameters,
-        tokens=rung.tokens,
-        batch_size=rung.batch_size,
-        length=rung.length,
-        evaluation_tokens=rung.evaluation_tokens,
-        suite=setting.suite,
-        suite_digest=setting.suite_digest,
-        seed=seed,
-        learning_rate=rate,
-        kernel=setting.kernel,
-        numerics=setting.numerics,
-    )
+    candidate = Candidate(genome=genome.hash, expression=genome.text, role="found")
+    return trial_spec(candidate, stage.rung, setting, seed, rate)
 
 
 def _row(stage: Stage, spec: TrialSpec, result: TrialResult | None, reason: str | None) -> Row:

@@ -178,6 +178,8 @@ def bar_of(ascent: Ascent, climbers: Iterable[Ascent], scale: Scale) -> float | 
     The `gate` quantile of the first trials of the competitors that came before it, so that the
     answer does not change later; None before `patience` of them have ended.
     """
+    if not scale.gate:
+        return None
     earlier: list[float] = []
     for other in climbers:
         if other is ascent:
@@ -185,7 +187,7 @@ def bar_of(ascent: Ascent, climbers: Iterable[Ascent], scale: Scale) -> float | 
         value = first_value(other.at(0), scale)
         if other.candidate.role in CONTESTED and value is not None:
             earlier.append(value)
-    if not scale.gate or len(earlier) < max(1, scale.patience):
+    if len(earlier) < max(1, scale.patience):
         return None
     return sorted(earlier)[int(scale.gate * len(earlier))]
 

@@ -40,7 +40,8 @@ class Climbing:
     def wants(self, climber: Ascent, climbers: Iterable[Ascent]) -> Sequence[TrialSpec]:
         """The rest of a sweep, a step past the sweep's edge, or seeds of a higher rung."""
         rung, setting = climber.reached, self._setting
-        bar = bar_of(climber, climbers, setting.scale) if rung == 0 else None
+        begun = rung == 0 and len(climber.at(0)) == 1  # else no bar is asked for
+        bar = bar_of(climber, climbers, setting.scale) if begun else None
         return wanted_specs(climber, rung, setting, bar)
 
     def keeps(self, trial: StoredTrial) -> bool:
