@@ -40,6 +40,8 @@ class Schedule:
     grid       the sweep's first rates
     gate       after step 100 of the middle rate a genome is dropped unless its loss is in the best
                share `gate` of those before; 1 drops nobody
+    bar        the sweep begins with the middle rate and goes on only if that reaches this quantile
+               of those before; 0 stops nobody. Whoever is stopped competes with what it has
     rates      how many rates the middle rung takes
     """
 
@@ -51,6 +53,7 @@ class Schedule:
     extends: bool = True
     grid: tuple[float, ...] = RATES
     gate: float = 1.0
+    bar: float = 0.0
     rates: int = 2
     seeds: int = 2
 
@@ -77,6 +80,8 @@ class Sweep:
     trials: float
     early: float  # loss near step 100 of the middle rate
     early_seconds: float
+    middle: float  # what the middle rate alone shows
+    middle_seconds: float
 
 
 @dataclass
@@ -161,12 +166,15 @@ def swept(course: Course, schedule: Schedule, fitness: Fitness, early_share: flo
     middle = own.get(sorted(schedule.grid)[len(schedule.grid) // 2], best)
     early = middle.early_loss_nats
     assert early is not None, "the first rung has a hundredth step"
+    unlucky = mean - fitness(whole[0].score)  # of the first seed
     return Sweep(
-        value=mean + fitness(best.score) - fitness(whole[0].score),
+        value=unlucky + fitness(best.score),
         seconds=spent.seconds,
         trials=spent.trials,
         early=early,
         early_seconds=middle.cpu_seconds * early_share,
+        middle=unlucky + fitness(middle.score),
+        middle_seconds=middle.cpu_seconds,
     )
 
 
@@ -220,11 +228,13 @@ def replay(arena: Field, schedule: Schedule, order: Sequence[int], rng: np.rando
         for rung in schedule.rungs
     }
     lowest = schedule.rungs[0]
+    first = shown[lowest] - arena.means[lowest] + [s.middle for s in sweeps]
     if lowest == next(iter(arena.fitness)):
         shown[lowest] = shown[lowest] - arena.means[lowest] + [s.value for s in sweeps]
     early = np.array([s.early for s in sweeps]) + arena.early_noise * rng.standard_normal(count)
     climb = _Climb(arena, schedule, sweeps, shown)
     seen: list[float] = []
+    begun: list[float] = []
     for genome in order:
         if schedule.gate < 1:
             limit = np.quantile(seen, schedule.gate) if len(seen) >= PATIENCE else np.inf
@@ -233,11 +243,17 @@ def replay(arena: Field, schedule: Schedule, order: Sequence[int], rng: np.rando
                 climb.spent.seconds += sweeps[genome].early_seconds
                 climb.spent.trials += arena.early_share
                 continue
+        if schedule.bar:
+            bar = np.quantile(begun, schedule.bar) if len(begun) >= PATIENCE else -np.inf
+            begun.append(float(first[genome]))
+            if first[genome] < bar:
+                climb.stop(genome, float(first[genome]))
+                continue
         climb.enter(genome)
         if not schedule.waits:
             climb.promote(over=False)
     climb.promote(over=True)
-    finalists = climb.finished[-1]
+    finalists = [genome for genome, _ in climb.finished[-1]]
     pick = max(finalists, key=lambda genome: shown[last][genome])
     return Ran(climb.spent.seconds, climb.spent.trials, finalists, pick)
 
@@ -253,7 +269,7 @@ class _Climb:
         shown: dict[str, Floats],
     ) -> None:
         self.arena, self.schedule, self.sweeps, self.shown = arena, schedule, sweeps, shown
-        self.finished: list[list[int]] = [[] for _ in schedule.rungs]
+        self.finished: list[list[tuple[int, float]]] = [[] for _ in schedule.rungs]  # what it shows
         self.risen: list[set[int]] = [set() for _ in schedule.rungs]  # places in `finished`
         self.spent = Spent()
 
@@ -265,6 +281,12 @@ class _Climb:
         else:
             self._plain(self.schedule.rungs[0], genome, len(self.schedule.grid))
         self._finish(0, genome)
+
+    def stop(self, genome: int, shown: float) -> None:
+        """Runs the middle rate of a genome's first rung, and no more of its sweep."""
+        self.spent.seconds += self.sweeps[genome].middle_seconds
+        self.spent.trials += 1
+        self.finished[0].append((genome, shown))
 
     def promote(self, over: bool) -> None:
         """Promotes whoever may climb, higher rungs first, until nobody may."""
@@ -279,12 +301,11 @@ class _Climb:
                 quota = max(-(-len(own) // self.schedule.eta), LEAST)
             elif rung == 0 and len(own) < PATIENCE:
                 quota = 0
-            shown = self.shown[self.schedule.rungs[rung]]
-            best = sorted(range(len(own)), key=lambda place: -shown[own[place]])[:quota]
+            best = sorted(range(len(own)), key=lambda place: -own[place][1])[:quota]
             for place in best:
                 if place not in self.risen[rung]:
                     self.risen[rung].add(place)
-                    self._rise(rung + 1, own[place])
+                    self._rise(rung + 1, own[place][0])
                     return True
         return False
 
@@ -302,7 +323,8 @@ class _Climb:
         self.spent.trials += trials
 
     def _finish(self, rung: int, genome: int) -> None:
-        self.finished[rung].append(genome)
+        shown = self.shown[self.schedule.rungs[rung]][genome]
+        self.finished[rung].append((genome, float(shown)))
 
 
 def plain(arena: Field, order: Sequence[int], rng: np.random.Generator) -> Ran:

@@ -22,6 +22,7 @@ from benchmarks.calibration.analysis import (
     scoring,
     screening,
     seeds,
+    stopping,
 )
 from benchmarks.calibration.running import FOLDER
 from palmette.ladder.calibration import Calibration, calibration
@@ -36,6 +37,7 @@ MODULES: tuple[ModuleType, ...] = (
     predictors,
     costs,
     rates,
+    stopping,
     schedules,
     screening,
 )

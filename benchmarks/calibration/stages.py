@@ -13,6 +13,7 @@ FACTOR, EXTENSIONS = 2.0, 2  # the sweep goes on past an edge that holds the opt
 SLOW_SECONDS = 8.0  # of a trial at the first rung, at the median: slower ones are raised no further
 
 TEXT_TOKENS, TASK_TOKENS = 16_384, 8_192  # of an evaluation
+ALONE_TOKENS = 114_688  # of a run on one task: half of the mixture's, several times its share
 
 _FIRST = replace(
     pocket().rungs[0], name="1", parameters=42_000, tokens=114_688, batch_size=4, length=128
@@ -55,6 +56,8 @@ def stages(tasks: Sequence[str] = ()) -> dict[str, Stage]:
         tokens = TEXT_TOKENS if suite == "text" else TASK_TOKENS
         rung = replace(RUNGS[name], evaluation_tokens=tokens, evaluated=(), scored=())
         made.append(Stage(f"{suite}-{name}", suite, rung, count, SEEDS, rates, after))
-    alone = replace(RUNGS["1"], evaluation_tokens=TASK_TOKENS, evaluated=(), scored=())
-    made += [Stage(f"{task}-alone", task, alone, 20, 1) for task in tasks]
+    alone = replace(
+        RUNGS["2"], tokens=ALONE_TOKENS, evaluation_tokens=TASK_TOKENS, evaluated=(), scored=()
+    )
+    made += [Stage(f"{task}-alone", task, alone, 20, 1, 2, "wide-2") for task in tasks]
     return {stage.name: stage for stage in made}

@@ -12,11 +12,11 @@ from palmette.ladder.statistics import Estimate, rank_correlation
 
 TITLE = "One mixture against separate runs"
 NOTE = (
-    "First rung; the mixture's task score (two seeds) against that of a run on the task alone, all "
-    "of whose tokens are the task's (one seed), over the same genomes. The medians say how far "
+    "Second rung; the mixture's task score (two seeds) against that of a run of half the tokens on "
+    "the task alone (one seed), over the same genomes. The medians say how far "
     "either gets: where one of them is at chance there is nothing to correlate."
 )
-MIXTURE, RUNG = "wide", "1"
+MIXTURE, RUNG = "wide", "2"
 
 
 @dataclass(frozen=True)

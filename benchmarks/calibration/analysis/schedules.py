@@ -25,11 +25,11 @@ NOTE = (
 OUTER, INNER = 40, 15  # resamples of genomes; replays of each
 WANTED_SPEED, WANTED_KEPT = 2.5, 0.9
 
-_BASE = Schedule("as pocket: asynchronous, eta 4")
+_BASE = Schedule("asynchronous, eta 4")
 SCHEDULES: tuple[Schedule, ...] = (
     replace(_BASE, name="asynchronous, eta 2", eta=2),
     replace(_BASE, name="asynchronous, eta 3", eta=3),
-    replace(_BASE, name="asynchronous, eta 4"),
+    _BASE,
     replace(_BASE, name="asynchronous, eta 8", eta=8),
     replace(_BASE, name="synchronous, eta 2", eta=2, waits=True),
     replace(_BASE, name="synchronous, eta 4", waits=True),
@@ -45,6 +45,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     replace(_BASE, name="eta 3, race at 3/8, one rate at rung 2", eta=3, race=3, rates=1),
     replace(_BASE, name="eta 4, race at 3/8, one rate at rung 2", race=3, rates=1),
     replace(_BASE, name="rungs 1 and 3, eta 4, race at 3/8", rungs=("1", "3"), race=3),
+    replace(_BASE, name="as pocket: eta 4, sweeps stopped at 1/2", bar=0.5),
+    replace(_BASE, name="eta 2, sweeps stopped at 1/2", eta=2, bar=0.5),
     replace(_BASE, name="eta 4, gate: better half at step 100", gate=0.5),
     replace(_BASE, name="eta 4, gate: better 3/4 at step 100", gate=0.75),
     replace(_BASE, name="eta 3, gate 1/2, race at 3/8, one rate", eta=3, gate=0.5, race=3, rates=1),
@@ -55,8 +57,6 @@ LADDERS = {
     "text": ("text",) * 3,
     "wide": ("wide",) * 3,
     "text, then wide": ("text", "wide", "wide"),
-    "text, two rungs": ("text", "text"),
-    "text, then wide, two rungs": ("text", "wide"),
 }
 
 

@@ -12,6 +12,7 @@ from benchmarks.calibration.analysis import (
     scoring,
     screening,
     seeds,
+    stopping,
 )
 from tests.benchmarks.calibration import made
 from tests.benchmarks.calibration.made import ladder
@@ -94,9 +95,9 @@ def test_one_mixture_is_compared_with_runs_of_its_tasks():
     other = [[made.trial(1e-2, 0, [rng.random()], 1.0)] for _ in truth]
     table = made.table(
         [
-            made.stage("wide-1", "wide", "1", mixed, ("text", "recall")),
-            made.stage("text-alone", "text", "1", first, ("text",), seeds=1),
-            made.stage("recall-alone", "recall", "1", other, ("recall",), seeds=1),
+            made.stage("wide-2", "wide", "2", mixed, ("text", "recall")),
+            made.stage("text-alone", "text", "2", first, ("text",), seeds=1),
+            made.stage("recall-alone", "recall", "2", other, ("recall",), seeds=1),
         ],
         40,
     )
@@ -164,3 +165,17 @@ def test_a_document_gets_the_tables_that_it_asks_for():
     assert "| text-1 | 42,000 | 114,688 | 12 |" in found
     assert "old" not in found
     assert report.filled(found, ladder({"1": np.linspace(0.3, 0.6, 12)})) == found
+
+
+def test_a_higher_bar_stops_more_sweeps_and_at_last_good_ones(monkeypatch):
+    monkeypatch.setattr(stopping, "OUTER", 20)
+    rows = stopping.measured(ladder(planted(0.9), noise=0.005))
+    assert [row.bar for row in rows] == list(stopping.BARS)
+    shares = [row.saved.value for row in rows]
+    assert shares == sorted(shares)
+    half = next(row for row in rows if row.bar == 0.5)
+    # After eight have ended, one in two is below the median; a stopped sweep saves two of three.
+    assert half.stopped.value == pytest.approx((1 - 8 / COUNT) / 2, abs=0.03)
+    assert half.saved.value == pytest.approx(half.stopped.value * 2 / 3, abs=0.02)
+    assert half.stopped_of_the_best_quarter.value < 0.02
+    assert rows[-1].stopped_of_the_best_quarter.value > 0.05

@@ -60,6 +60,16 @@ def test_a_gate_drops_what_is_worse_at_step_100():
     assert falling.trials == pytest.approx(8 * 3 + 8 * share + 3 * 2 + 3 * 2)
 
 
+def test_a_sweep_that_stops_leaves_the_worse_half_with_its_middle_rate():
+    stopping = Schedule("bar", waits=True, bar=0.5)
+    falling = replay(arena(), stopping, range(COUNT)[::-1], np.random.default_rng(0))
+    # The best come last: nobody is stopped; the best come first: all but the first eight are.
+    assert replayed(stopping).trials == 16 * 3 + 4 * 2 + 3 * 2
+    assert falling.trials == 8 * 3 + 8 * 1 + 4 * 2 + 3 * 2
+    assert falling.seconds == 8 * 3 + 8 * 1 + 4 * 2 * 4 + 3 * 2 * 16
+    assert falling.pick == COUNT - 1
+
+
 def test_a_first_rung_that_says_nothing_keeps_the_best_by_chance_alone():
     rng = np.random.default_rng(5)
     blind = schedules.arena_of(
