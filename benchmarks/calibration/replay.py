@@ -301,6 +301,8 @@ class _Climb:
                 quota = max(-(-len(own) // self.schedule.eta), LEAST)
             elif rung == 0 and len(own) < PATIENCE:
                 quota = 0
+            if len(self.risen[rung]) >= quota:
+                continue
             best = sorted(range(len(own)), key=lambda place: -own[place][1])[:quota]
             for place in best:
                 if place not in self.risen[rung]:

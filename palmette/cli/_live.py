@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from types import TracebackType
 
@@ -15,7 +14,7 @@ from rich.text import Text
 from palmette.cli._designer import told_thinking
 from palmette.ladder.ranking import highest, noise_at
 from palmette.ladder.results import Ascent, score_at
-from palmette.ladder.statistics import Noise, best_of
+from palmette.ladder.statistics import best_of
 from palmette.records import StoredTrial
 from palmette.search.grow import Update
 from palmette.search.scheduler import Scheduler
@@ -112,8 +111,7 @@ class Live:
                 line += f", root {root[0][0]:.4f}"
                 noise = noise_at(climbers, rung, scheduler.scale)
                 if noise is not None:
-                    seeds = scheduler.scale.rungs[rung].seeds
-                    mean = Noise(noise.deviation / math.sqrt(seeds), noise.freedom)
+                    mean = noise.of_mean(scheduler.scale.rungs[rung].seeds)
                     band = best_of(len(found), root[0][0], mean)
                     line += f", best of {len(found)} noise draws {band.low:.4f} to {band.high:.4f}"
             lines.append(line)

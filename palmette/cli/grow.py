@@ -43,6 +43,7 @@ from palmette.cli._pool import GROWING_BYTES, pool_of
 from palmette.cli._resolve import resolve
 from palmette.cli._study import SeedsOption, StudyOption, study
 from palmette.errors import UserError
+from palmette.ladder.scales import SCALES
 from palmette.ops.kernels.native.library import unavailable
 from palmette.records import StoredTrial
 from palmette.report import write_report
@@ -65,7 +66,7 @@ def grow(
         str, typer.Option(help="The campaign's total: a time (10m, 2h) or genomes (60genomes).")
     ] = "10m",
     scale: Annotated[
-        str, typer.Option(help="How large and how long: seedling, pocket, laptop, workstation.")
+        str, typer.Option(help=f"How large and how long: {', '.join(SCALES)}.")
     ] = "pocket",
     root: Annotated[
         str, typer.Option(help="The genome to grow from; FILE.py is a layer of yours.")

@@ -17,9 +17,11 @@ from palmette.records import ExamPlan, ExamRung
 
 CARRY_SEEDS = 4
 LOOKS = (6, 12)
-LONGER = {"pocket": 1.25}
+LONGER = {"pocket": 1.25, "evening": 1.25}
+SIZES = 3
 """So many times its rungs' tokens an exam of a scale trains, where those do not get the sealed
-families off chance: at 168,000 parameters that takes some 550,000 tokens (`tasks/sealed`).
+families off chance: at 168,000 parameters that takes some 550,000 tokens (`tasks/sealed`). It looks
+at so many sizes, whether an advantage carries.
 """
 
 
@@ -75,7 +77,7 @@ class Recipe:
 
 
 def recipe_of(scale: Scale) -> Recipe:
-    """The exam of a scale.
+    """The exam of a scale: its uppermost rungs, and halves of the lowest where there are too few.
 
     >>> from palmette.ladder.scales import pocket
     >>> recipe = recipe_of(pocket())
@@ -83,9 +85,13 @@ def recipe_of(scale: Scale) -> Recipe:
     [(42000, 143360, 4), (84000, 286720, 4), (168000, 573440, 12)]
     """
     longer = LONGER.get(scale.name, 1)
+    chosen = list(scale.rungs[-SIZES:])
+    while len(chosen) < SIZES:
+        low = chosen[0]
+        chosen.insert(0, replace(low, parameters=low.parameters // 2, tokens=low.tokens // 2))
     rungs = [
         ExamRung(
-            name=rung.name,
+            name=str(number),
             parameters=rung.parameters,
             tokens=round(longer * rung.tokens),
             batch_size=rung.batch_size,
@@ -93,7 +99,7 @@ def recipe_of(scale: Scale) -> Recipe:
             evaluation_tokens=rung.evaluation_tokens,
             seeds=CARRY_SEEDS,
         )
-        for rung in scale.rungs[-3:]
+        for number, rung in enumerate(chosen, 1)
     ]
     made = Recipe(
         scale=scale.name,

@@ -1,9 +1,10 @@
 """Asynchronous successive halving: who may climb to the next rung, decided without waiting.
 
 Li et al. 2020 (ASHA, arXiv 1810.05934): whenever a worker is free, promote a candidate that is in
-the best 1/eta of those finished at its rung and has not been promoted yet. Ours differs in two
-ways: promotions begin after `patience` results, since the best of two says little, and the root and
-the human baselines climb with the first genome that does, outside the quota.
+the best 1/eta of those finished at its rung and has not been promoted yet. Ours differs in three
+ways: promotions begin after `patience` results, since the best of two says little; no more than
+1/eta are ever promoted, where theirs promotes every new best of a series that rises, as a search's
+does; and the root and the human baselines climb with the first genome that does, outside the quota.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def next_promotion(
         finished = [(score.mean, a) for a in contested if (score := score_at(a, rung, scale))]
         settled = proposals_over and not any(a.reached <= rung and a.pending for a in contested)
         quota = _quota(rung, sum(map(_found, finished)), scale, settled)
+        if sum(_found(place) and place[1].reached > rung for place in finished) >= quota:
+            continue
         for place in sorted(finished, key=lambda item: -item[0]):
             if quota <= 0:
                 break

@@ -37,15 +37,16 @@ def framed(template: str, shown: Iterable[Figure], **context: Any) -> str:
     )  # fmt: skip
 
 
-def write_page(page: str, path: Path) -> Path:
-    """Writes a page; a reader of the file sees the old page or the new one, never half of one.
+def write_page(page: str | bytes, path: Path) -> Path:
+    """Writes a page, or what goes with it; a reader of the file sees the old one or the new one,
+    never half of one.
 
     Raises `StorageError` when the place cannot be written.
     """
     half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(page, encoding="utf-8")
+        half.write_bytes(page.encode() if isinstance(page, str) else page)
         half.replace(path)
     except OSError as error:
         with suppress(OSError):  # the place may not even be a directory

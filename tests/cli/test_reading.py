@@ -13,6 +13,7 @@ from palmette.ladder.scales import pocket
 from palmette.model import parse
 from palmette.records import BestRow, StatusRow, TreeRow, TrialRow
 from palmette.store import Store
+from palmette.store.dump import load
 from palmette.testing.example_records import example_candidate, example_config, example_thought
 from tests.cli.conftest import FOUND, Grown
 
@@ -142,6 +143,21 @@ def test_the_report_is_written(palmette: Run, grown: Grown, tmp_path: Path) -> N
         {"file": str(output), "what": "the report of campaign 'first'"}
     ]
     assert grown.found[:8] in output.read_text()
+
+
+def test_a_campaign_is_kept_as_data(palmette: Run, grown: Grown, tmp_path: Path) -> None:
+    page, data = tmp_path / "page.html", tmp_path / "campaign.json.gz"
+    told = ("--storage", grown.url, "-f", "json")
+    result = palmette("report", "-o", str(page), "--data", str(data), *told)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)[1]["file"] == str(data)
+    with Store(grown.url) as store:
+        trials = store.latest().trials()
+    kept = load(data.read_bytes()).campaign.trials
+    assert [one.key for one in kept] == [one.key for one in trials]
+    refused = palmette("report", "-o", str(page), "--data", "campaign.csv", *told)
+    assert refused.exit_code == 2
+    assert "--data wants a file that ends in .json.gz, got campaign.csv" in refused.stderr
 
 
 def test_a_report_is_a_page(palmette: Run, grown: Grown) -> None:

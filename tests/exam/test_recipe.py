@@ -9,11 +9,16 @@ from tests.exam.made import entry, plan
 @pytest.mark.parametrize("name", SCALES)
 def test_an_exam_has_the_scales_sizes_and_at_least_its_tokens(name):
     ladder, recipe = scale(name), recipe_of(scale(name))
-    for rung, own in zip(ladder.rungs, recipe.rungs, strict=True):
-        assert (own.name, own.parameters, own.length) == (rung.name, rung.parameters, rung.length)
+    assert [own.name for own in recipe.rungs] == ["1", "2", "3"]
+    for rung, own in zip(ladder.rungs[::-1], recipe.rungs[::-1], strict=False):
+        assert (own.parameters, own.length) == (rung.parameters, rung.length)
         assert own.tokens >= rung.tokens
     assert recipe.last.seeds == recipe.looks[-1]
     assert sum(recipe.shares) == pytest.approx(1)
+
+
+def test_an_exam_of_two_rungs_adds_half_of_the_lower_one():
+    assert recipe_of(scale("evening")).rungs == recipe_of(scale("pocket")).rungs
 
 
 @pytest.mark.parametrize(

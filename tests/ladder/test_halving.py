@@ -73,3 +73,17 @@ def test_placebos_climb_beside_the_quota_and_take_nobodys_place():
         climbed.append((climber.candidate.role, rung))
         trials.append(made.trial(climber.candidate, 1, None, state="running"))
     assert climbed == [("found", 1), ("placebo", 1), ("found", 1)]
+
+
+def test_a_series_that_rises_promotes_no_more_than_its_share():
+    made, candidates, trials = Made(), [], []
+    for number in range(40):
+        candidates.append(candidate(f"found{number}"))
+        trials += made.sweep(candidates[-1], 0.01 * number)
+        while promotion := next_promotion(ascents(candidates, trials, SCALE), SCALE, highest=1):
+            climber, rung = promotion
+            assert rung == 1
+            trials.append(made.trial(climber.candidate, 1, None, state="running"))
+        risen = sum(trial.spec.rung == SCALE.rungs[1].name for trial in trials)
+        assert risen <= (number + 1) // SCALE.eta
+    assert risen == 40 // SCALE.eta

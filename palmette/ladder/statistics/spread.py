@@ -16,6 +16,10 @@ class Noise:
     deviation: float
     freedom: int
 
+    def of_mean(self, seeds: int) -> Noise:
+        """That of a mean over so many seeds."""
+        return Noise(self.deviation / math.sqrt(seeds), self.freedom)
+
 
 def pooled_noise(groups: Sequence[Sequence[float]]) -> Noise | None:
     """The pooled within-group standard deviation; None where no group has two values.
