@@ -17,11 +17,10 @@ from palmette.records import ExamPlan, ExamRung
 
 CARRY_SEEDS = 4
 LOOKS = (6, 12)
+SIZES = 3  # at so many it is looked whether an advantage carries
 LONGER = {"pocket": 1.25, "evening": 1.25}
-SIZES = 3
 """So many times its rungs' tokens an exam of a scale trains, where those do not get the sealed
-families off chance: at 168,000 parameters that takes some 550,000 tokens (`tasks/sealed`). It looks
-at so many sizes, whether an advantage carries.
+families off chance: at 168,000 parameters that takes some 550,000 tokens (`tasks/sealed`).
 """
 
 
