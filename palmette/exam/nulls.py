@@ -30,7 +30,10 @@ from palmette.exam.league import rivals
 from palmette.exam.rule import Array, entry_of, least_p, verified_in
 from palmette.ladder.rate import rate as counted
 from palmette.ladder.statistics import share
-from palmette.records import ExamPlan, Hypothesis, NullExams, Sat, Span
+from palmette.records import ExamPlan, Hypothesis, NullExams, PowerPoint, Sat, Span
+
+EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.08)
+"""Differences of the endpoint, in shares of chance, for which the power is told."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def resampled(
         rate=Span(value=rate.value, low=rate.low, high=rate.high),
         rate_bound=limit,
         p=tuple(float(p) for p in least),
+        power=tuple(
+            PowerPoint(effect=effect, rate=found)
+            for effect in EFFECTS
+            if (found := power_of(plan, sat, effect, exams, seed, asked[0]))
+        ),
     )
 
 

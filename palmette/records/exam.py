@@ -217,14 +217,25 @@ class Rate(Record):
     bound: Finite
 
 
+class PowerPoint(Record):
+    """How often a candidate that is better by so much is verified."""
+
+    effect: Finite  # of the endpoint, beside the strongest baseline
+    rate: Span
+
+
 class NullExams(Record):
-    """Exams resampled from residuals, in which no candidate is better."""
+    """Exams resampled from residuals, in which no candidate is better.
+
+    `power` is of others, in which the first candidate is better by something.
+    """
 
     exams: int
     alpha: Finite
     rate: Span
     rate_bound: Rate
     p: tuple[Finite, ...] = ()  # of each exam the smallest over its hypotheses, had no look stopped
+    power: tuple[PowerPoint, ...] = ()
 
 
 class StoredExam(Record):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palmette.exam.nulls import power_of, redrawn, resampled
+from palmette.exam.nulls import EFFECTS, power_of, redrawn, resampled
 from palmette.exam.rule import verified_in
 from palmette.ladder.statistics import power_of as declared_power
 from tests.exam import made
@@ -42,6 +42,15 @@ def test_what_is_told():
     assert sum(p <= 0.05 for p in nulls.p) >= nulls.rate_bound.happened
     assert resampled(made.plan(), drawn(SEEN), exams=1000) == nulls
     assert resampled(made.plan(), drawn(SEEN), exams=1000, seed=1) != nulls
+
+
+def test_what_is_larger_is_found_more_often():
+    nulls = resampled(made.plan(), drawn(SEEN), exams=400)
+    assert nulls is not None
+    rates = [point.rate.value for point in nulls.power]
+    assert [point.effect for point in nulls.power] == sorted(EFFECTS)
+    assert rates == sorted(rates)
+    assert rates[0] < 0.9 < rates[-1]
 
 
 def test_hypotheses_are_counted_together():

@@ -25,6 +25,7 @@ from palmette.records import (
     League,
     LedgerRow,
     NullExams,
+    PowerPoint,
     Price,
     Rate,
     Sat,
@@ -297,6 +298,10 @@ def _nulls(rng: random.Random) -> NullExams:
         rate=Span(value=happened / 1200, low=0.0031, high=0.0142),
         rate_bound=Rate(happened=happened, cases=1200, bound=0.0131),
         p=found,
+        power=tuple(
+            PowerPoint(effect=effect, rate=Span(value=rate, low=rate - 0.02, high=rate + 0.02))
+            for effect, rate in ((0.02, 0.14), (0.05, 0.81), (0.08, 0.97))
+        ),
     )
 
 

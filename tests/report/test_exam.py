@@ -90,6 +90,12 @@ def test_resampled_exams_are_all_counted(exam):
     assert len(dots["x"]) == len(exam.verdicts)
 
 
+def test_what_would_have_been_found_is_told(page):
+    text = words(page)
+    assert "Exams with something to find" in text
+    assert "0.05 81 % 79 to 83 %" in text
+
+
 def test_a_p_of_zero_can_be_drawn(exam):
     first = exam.verdicts[0].model_copy(update={"p": 0.0})
     sure = exam.model_copy(update={"verdicts": (first,)})
