@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from palmette.errors import UserError
+from palmette.exam.experience import alike, held_exams, rows_of
 from palmette.exam.recipe import Recipe
-from palmette.exam.results import TEXT, sat
+from palmette.exam.results import TEXT
 from palmette.exam.sitting import CARRIED
 from palmette.ladder.calibration import calibration
 from palmette.ladder.statistics import (
@@ -141,27 +142,23 @@ class _Pace:
 
 
 def spread_of(store: Store, exams: Sequence[StoredExam], recipe: Recipe) -> Spread:
-    """What is known of the noise: from the newest exam at the same sizes, or from calibration."""
+    """What is known of the noise: from the newest exam at the same sizes, here or among those that
+    ship, or from the calibration.
+    """
     for exam in reversed(exams):
-        alike = exam.plan.rungs[-1].model_copy(update={"seeds": recipe.seeds}) == recipe.last
-        if alike and exam.sitting in store.campaigns("exam"):
-            rows = _rows(exam, store.campaign(exam.sitting).trials())
-            if (noise := paired_noise(rows)) is not None:
-                pairing = pairing_pays(rows, recipe.seeds)
-                return _spread(recipe, noise, pairing, f"exam {exam.number} of this store")
+        if alike(exam.plan.rungs[-1], recipe.last) and exam.sitting in store.campaigns("exam"):
+            rows = rows_of(exam.plan, store.campaign(exam.sitting).trials())
+            if spread := _measured(recipe, rows, f"exam {exam.number} of this store"):
+                return spread
+    for held in reversed([one for one in held_exams() if alike(one.rung, recipe.last)]):
+        if spread := _measured(recipe, held.rows, f"an exam of before, in {held.where}"):
+            return spread
     return _calibrated(recipe)
 
 
-def _rows(exam: StoredExam, trials: Sequence[StoredTrial]) -> list[tuple[float, ...]]:
-    """The endpoint on the last rung: entries that share their seeds, by the first look's seeds."""
-    plan = exam.plan
-    shared = {entry.label for entry in plan.entries if entry.replica == 0}
-    least = plan.looks[0]
-    return [
-        one.scores[:least]
-        for one in sat(plan, trials)
-        if one.rung == plan.rungs[-1].name and one.label in shared and len(one.seeds) >= least
-    ]
+def _measured(recipe: Recipe, rows: Sequence[Sequence[float]], source: str) -> Spread | None:
+    noise = paired_noise(rows)
+    return _spread(recipe, noise, pairing_pays(rows, recipe.seeds), source) if noise else None
 
 
 def _calibrated(recipe: Recipe) -> Spread:
