@@ -56,6 +56,9 @@ def resampled(
     asked = [one for one in plan.hypotheses if one.claim == "score"]
     if not asked or not all(_complete(plan, one, last) for one in asked):
         return None
+    firsts: dict[str, Hypothesis] = {}
+    for one in asked:
+        firsts.setdefault(one.candidate, one)
     drawn = redrawn(plan, last, exams, np.random.default_rng(seed))
     happened = np.zeros(exams, dtype=bool)
     least = np.ones(exams)
@@ -74,9 +77,10 @@ def resampled(
         rate_bound=limit,
         p=tuple(float(p) for p in least),
         power=tuple(
-            PowerPoint(effect=effect, rate=found)
+            PowerPoint(candidate=one.candidate, effect=effect, rate=found)
+            for one in firsts.values()
             for effect in EFFECTS
-            if (found := power_of(plan, sat, effect, exams, seed, asked[0]))
+            if (found := power_of(plan, sat, effect, exams, seed, one))
         ),
     )
 

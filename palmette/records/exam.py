@@ -218,8 +218,9 @@ class Rate(Record):
 
 
 class PowerPoint(Record):
-    """How often a candidate that is better by so much is verified."""
+    """How often a candidate, with the noise that it has, is verified if it is better by so much."""
 
+    candidate: str  # label
     effect: Finite  # of the endpoint, beside the strongest baseline
     rate: Span
 
@@ -227,7 +228,7 @@ class PowerPoint(Record):
 class NullExams(Record):
     """Exams resampled from residuals, in which no candidate is better.
 
-    `power` is of others, in which the first candidate is better by something.
+    `power` is of others, in which a candidate is better, by its first hypothesis of a score.
     """
 
     exams: int

@@ -299,7 +299,11 @@ def _nulls(rng: random.Random) -> NullExams:
         rate_bound=Rate(happened=happened, cases=1200, bound=0.0131),
         p=found,
         power=tuple(
-            PowerPoint(effect=effect, rate=Span(value=rate, low=rate - 0.02, high=rate + 0.02))
+            PowerPoint(
+                candidate="9f3c21aa",
+                effect=effect,
+                rate=Span(value=rate, low=rate - 0.02, high=rate + 0.02),
+            )
             for effect, rate in ((0.02, 0.14), (0.05, 0.81), (0.08, 0.97))
         ),
     )
