@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
 from palmette.ladder.statistics import Estimate, mean_interval
-from palmette.records import Entry, Exam, Hypothesis, Rate, Sat, Verdict
-from palmette.report.numbers import enumerated
+from palmette.records import Contrast, Entry, Exam, Hypothesis, Rate, Sat, Verdict
+from palmette.report.numbers import change, enumerated
 
 Kind = Literal["candidate", "default", "stretched", "tuned", "placebo"]
 KINDS: tuple[Kind, ...] = ("candidate", "default", "stretched", "tuned", "placebo")
@@ -92,10 +93,11 @@ def lead(exam: Exam) -> str:
         names = dict.fromkeys(one.hypothesis.candidate for one in found)
         return " ".join(_found(name, found) for name in names)
     if nearest := came_nearest(exam):
-        asked = nearest.hypothesis
+        asked, worst = nearest.hypothesis, shortfall(nearest)
+        beside = f"; beside {worst.against} it has {change(worst.difference, 3)}" if worst else ""
         return (
             f"What came nearest: {asked.candidate} in the {asked.league} league, for its "
-            f"{asked.claim}, with p {nearest.p:.2g} where alpha is {asked.alpha:.2g}."
+            f"{asked.claim}, with p {nearest.p:.2g} where alpha is {asked.alpha:.2g}{beside}."
         )
     return "There was nothing to judge."
 
@@ -126,9 +128,23 @@ def _leagues(verdicts: Sequence[Verdict]) -> str:
 
 
 def came_nearest(exam: Exam) -> Verdict | None:
-    """The verdict whose p is the smallest multiple of its alpha; None if none has a p."""
-    known = [one for one in exam.verdicts if one.p is not None]
-    return min(known, key=lambda one: (one.p or 0.0) / one.hypothesis.alpha, default=None)
+    """The verdict whose p is the smallest multiple of its alpha; None if none has a p.
+
+    Of those that are hopeless, all with a p of 1, the one that lacks least.
+    """
+
+    def distance(one: Verdict) -> tuple[float, float]:
+        p, worst = one.p or 0.0, shortfall(one)
+        lacking = -worst.difference.value if worst and worst.difference else math.inf
+        return (p / one.hypothesis.alpha if p < 1 else math.inf, lacking)
+
+    return min((one for one in exam.verdicts if one.p is not None), key=distance, default=None)
+
+
+def shortfall(verdict: Verdict) -> Contrast | None:
+    """The contrast in which a candidate has least; None if none has a difference."""
+    known = [one for one in verdict.contrasts if one.difference]
+    return min(known, key=lambda one: one.difference.value if one.difference else 0.0, default=None)
 
 
 def canary_holds(exam: Exam) -> bool:

@@ -135,6 +135,14 @@ def test_nothing_verified_says_what_came_nearest():
     assert f"{told}, with p {nearest.p:.2g} where alpha is {asked.alpha:.2g}" in text
 
 
+def test_of_hopeless_candidates_the_one_that_lacks_least_came_nearest():
+    exam = made_up_exam(lifts=(0.0, -0.02))
+    hopeless = tuple(one.model_copy(update={"p": 1.0}) for one in exam.verdicts)
+    nearest = examined.came_nearest(exam.model_copy(update={"verdicts": hopeless}))
+    least = [examined.shortfall(one).difference.value for one in hopeless]
+    assert examined.shortfall(nearest).difference.value == max(least)
+
+
 def test_a_failed_canary_stands_above_every_verdict():
     exam = made_up_exam(broken=2)
     assert examined.headline(exam) == "The canary failed"
