@@ -70,7 +70,6 @@ class ReportData:
     scores             a trial's score by its number, for finished trials
     thoughts           the designers' steps, in the order in which they ended
     differences        the top candidate against the root and the baselines
-    verification_cost  a sentence: what an exam of the top candidate would cost
     winner_genome      the top candidate's canonical expression
     winner_source      its exported PyTorch
     winner_diagram     its drawing: trusted SVG, made by `palmette.explain.diagram.svg`
@@ -92,7 +91,6 @@ class ReportData:
     first_noise: Noise | None = None
     differences: Sequence[Difference] = ()
     progress: Sequence[ProgressPoint] = ()
-    verification_cost: str | None = None
     winner_genome: str | None = None
     winner_source: str | None = None
     winner_diagram: str | None = None

@@ -13,14 +13,13 @@ from palmette.ladder.ranking import best_rows, noise_at, tree_rows
 from palmette.ladder.results import Ascent, ascents, fitness, score_at
 from palmette.ladder.scales import Scale
 from palmette.ladder.scales import scale as scale_named
-from palmette.ladder.statistics import Noise, best_of, seeds_to_verify
+from palmette.ladder.statistics import best_of
 from palmette.model import fit, parse
 from palmette.model.export import source
 from palmette.records import BestRow, StoredTrial
-from palmette.report.data import Difference, ProgressPoint, ReportData, separate_differences
+from palmette.report.data import ProgressPoint, ReportData, separate_differences
 from palmette.report.page import write
 from palmette.search.status import status_row
-from palmette.search.timing import Timing
 from palmette.search.winner import trained
 from palmette.store import Campaign, Store
 from palmette.store.exams import ExamRoom
@@ -62,7 +61,6 @@ def report_data(campaign: Campaign, store: Store | None = None) -> ReportData:
         first_noise=noise_at(climbers, FIRST, scale),
         differences=differences,
         progress=progress(climbers, trials, scale),
-        verification_cost=_verification_cost(differences, noise, trials, scale),
         exams=room.exams(campaign) if room else (),
         exam_placebos=placebo_rate(room.exams()) if room else None,
     )
@@ -112,33 +110,6 @@ def _scores(trials: Sequence[StoredTrial], scale: Scale) -> dict[int, float]:
         for trial in trials
         if trial.result is not None
     }
-
-
-def _verification_cost(
-    differences: Sequence[Difference],
-    noise: Noise | None,
-    trials: Sequence[StoredTrial],
-    scale: Scale,
-) -> str | None:
-    """What it would take to tell the top candidate's lead over its best rival from noise."""
-    if noise is None or not differences:
-        return None
-    rival = min(differences, key=lambda held: held.estimate.value)
-    if rival.estimate.value <= 0:
-        return f"Its estimate does not lead {rival.name}: there is no advantage to verify."
-    seeds = seeds_to_verify(rival.estimate.value, noise)
-    if seeds is None:
-        return (
-            f"Its lead over {rival.name} is so small that more than 1,000 seeds each would be "
-            "needed to tell it from noise."
-        )
-    rivals = 1 + len(scale.baselines)
-    seconds = Timing.of(scale, trials).seconds[-1] * seeds * (rivals + 1)
-    return (
-        f"To tell its estimated lead over {rival.name} ({rival.estimate.value:+.4f}) from noise "
-        f"with 80 % power takes about {seeds} fresh seeds for it and each of {rivals} rivals on "
-        f"the last rung: about {seconds / 3600:.1f} worker hours, on tasks it has not seen."
-    )
 
 
 def _with_winner(data: ReportData, campaign: Campaign, top: BestRow, scale: Scale) -> ReportData:

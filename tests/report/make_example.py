@@ -80,8 +80,6 @@ def example(found: int = 60, seed: int = 0) -> ReportData:
         first_noise=Noise(SIGMA, 6),
         differences=separate_differences(best),
         progress=_progress(people, trials, noise),
-        verification_cost="About 22 seeds of the candidate and of each of six baselines, some "
-        "2 h 40 min on these two cores, to find a difference of 0.008 with 80 % power.",
         winner_source=SOURCE,
         notes=("This campaign is made up: its numbers were drawn, nothing was trained.",),
     )
@@ -106,7 +104,6 @@ def without_results(data: ReportData, trials: Sequence[StoredTrial] = ()) -> Rep
         noise=None,
         differences=(),
         progress=(),
-        verification_cost=None,
         winner_genome=None,
         winner_source=None,
         winner_diagram=None,

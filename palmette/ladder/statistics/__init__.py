@@ -36,7 +36,6 @@ from palmette.ladder.statistics.power import (
     difference_deviation,
     power_of,
     seeds_needed,
-    seeds_to_verify,
 )
 from palmette.ladder.statistics.shrinkage import best_of, shrink
 from palmette.ladder.statistics.spread import Noise, paired_noise, pooled_noise
@@ -79,7 +78,6 @@ __all__ = [
     "reliability",
     "seed_correlation",
     "seeds_needed",
-    "seeds_to_verify",
     "share",
     "shares",
     "shrink",

@@ -102,16 +102,3 @@ def _beyond(bounds: Array, freedom: float, noncentrality: float) -> Array:
     normal = np.asarray(stats.norm.sf(bounds - noncentrality), dtype=float)
     made: Array = np.clip(np.where(np.isfinite(found), found, normal), 0.0, 1.0)
     return made
-
-
-def seeds_to_verify(effect: float, noise: Noise, power: float = 0.8) -> int | None:
-    """Paired seeds a two-sided 5 % test needs to find an effect of this size; None if over 1,000.
-
-    Normal approximation with two noisy arms: n = 2 sigma^2 (z_0.975 + z_power)^2 / effect^2
-    (Cohen 1988, section 2.4).
-    """
-    if effect <= 0:
-        return None
-    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(power))
-    needed = max(2, math.ceil(2 * (noise.deviation * z / effect) ** 2))
-    return needed if needed <= 1000 else None
