@@ -57,14 +57,15 @@ class Training:
     """What the command is given in the place of pools: made-up trials, made-up canaries."""
 
     better: tuple[str, ...] = ()
+    by = 0.1
     honest = True
 
     def pool(self, *given: object) -> Inline:
-        return Inline(trained(self.better))
+        return Inline(trained(self.better, self.by))
 
     def reloaders(self, *given: object) -> Inline:
         def again(spec, weights, tell):  # type: ignore[no-untyped-def]
-            seen = trained(self.better if self.honest else ())(spec, None, tell)
+            seen = trained(self.better if self.honest else (), self.by)(spec, None, tell)
             fresh = {name: task(0.01) for name in seen.metrics}
             return seen.model_copy(update={"select": fresh})
 
@@ -123,8 +124,9 @@ def test_a_better_design_is_verified_and_shown_again(
 
 
 def test_nothing_verified_exits_with_1_and_the_same_command_reads_it(
-    examine: Run, store: Path
+    examine: Run, found: list[str], training: Training, store: Path
 ) -> None:
+    training.better, training.by = tuple(found), -0.1
     first = examine("-f", "json")
     assert first.exit_code == 1, first.stderr
     exam = Exam.model_validate_json(first.stdout)
@@ -167,22 +169,22 @@ def test_the_price_writes_nothing(examine: Run, store: Path) -> None:
     assert not (store.parent / "out").exists()
 
 
-def interrupted(*given: object) -> Inline:
-    """Trials that are interrupted in the eighth."""
-    run, left = trained(), iter(range(7))
+def test_an_interrupted_exam_is_taken_up_by_the_same_command(
+    examine: Run,
+    found: list[str],
+    training: Training,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Path,
+) -> None:
+    training.better, training.by = tuple(found), -0.1
+    run, left = trained(training.better, training.by), iter(range(7))
 
     def some(*arguments):  # type: ignore[no-untyped-def]
         if next(left, None) is None:
             raise KeyboardInterrupt
         return run(*arguments)
 
-    return Inline(some)
-
-
-def test_an_interrupted_exam_is_taken_up_by_the_same_command(
-    examine: Run, training: Training, monkeypatch: pytest.MonkeyPatch, store: Path
-) -> None:
-    monkeypatch.setattr(command, "pool_of", interrupted)
+    monkeypatch.setattr(command, "pool_of", lambda *given: Inline(some))
     stopped = examine()
     assert stopped.exit_code == 130
     assert "nothing that finished is lost. The same command continues it." in stopped.stderr
