@@ -66,21 +66,22 @@ def resampled(
         scores = _placed(plan, one, last, drawn, 0.0)
         happened |= verified_in(plan, one, scores, None)
         least = np.minimum(least, least_p(plan, one, scores))
-    held = int(happened.sum())
-    rate, limit = share(held, exams), counted(held, exams)
-    assert rate is not None, "no exams"
+    limit = counted(int(happened.sum()), exams)
     assert limit is not None, "no exams"
     return NullExams(
         exams=exams,
         alpha=min(1.0, sum(one.alpha for one in asked)),
-        rate=Span(value=rate.value, low=rate.low, high=rate.high),
+        rate=_rate(happened),
         rate_bound=limit,
         p=tuple(float(p) for p in least),
         power=tuple(
-            PowerPoint(candidate=one.candidate, effect=effect, rate=found)
+            PowerPoint(
+                candidate=one.candidate,
+                effect=effect,
+                rate=_rate(_found(plan, one, last, drawn, effect)),
+            )
             for one in firsts.values()
             for effect in EFFECTS
-            if (found := power_of(plan, sat, effect, exams, seed, one))
         ),
     )
 
@@ -104,9 +105,20 @@ def power_of(
     if one is None or not _complete(plan, one, last):
         return None
     drawn = redrawn(plan, last, exams, np.random.default_rng(seed))
+    return _rate(_found(plan, one, last, drawn, effect))
+
+
+def _found(
+    plan: ExamPlan, one: Hypothesis, last: Mapping[str, Sat], drawn: Residuals, effect: float
+) -> NDArray[np.bool_]:
+    """In which of the drawn exams a candidate that is better by `effect` is verified."""
     scores = _placed(plan, one, last, drawn, effect)
-    held = verified_in(plan, one, scores, _text(plan, one, last, drawn))
-    rate = share(int(held.sum()), exams)
+    return verified_in(plan, one, scores, _text(plan, one, last, drawn))
+
+
+def _rate(happened: NDArray[np.bool_]) -> Span:
+    """How often it happened, with its interval."""
+    rate = share(int(happened.sum()), len(happened))
     assert rate is not None, "no exams"
     return Span(value=rate.value, low=rate.low, high=rate.high)
 

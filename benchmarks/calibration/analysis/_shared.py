@@ -38,6 +38,13 @@ def shared(x: Mapping[str, float], y: Mapping[str, float]) -> tuple[list[str], F
     return keys, np.array([x[key] for key in keys]), np.array([y[key] for key in keys])
 
 
+def spanned(point: Floats, draws: Floats) -> list[Estimate]:
+    """Figures [k] with the percentiles of their bootstrap draws [n k] (Efron 1979)."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return [Estimate(*map(float, one)) for one in zip(point, low, high, strict=True)]
+
+
 def reliability(values: Floats) -> Estimate | None:
     """How much of the order of two-seed means is the genomes' own, from values [genomes 2].
 

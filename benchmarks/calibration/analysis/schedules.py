@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.calibration.analysis._shared import Floats
+from benchmarks.calibration.analysis._shared import Floats, spanned
 from benchmarks.calibration.analysis.scoring import score_of
 from benchmarks.calibration.replay import PLAIN, Field, Ran, Schedule, plain, replay
 from palmette.ladder.calibration import Calibration
-from palmette.ladder.statistics import CONFIDENCE, Estimate
+from palmette.ladder.statistics import Estimate
 
 TITLE = "Schedules"
 NOTE = (
@@ -156,11 +156,7 @@ def _told(
 
 def _row(ladder: str, name: str, count: int, found: Sequence[Sequence[float]]) -> Row:
     point, *draws = np.array(found)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    faster, kept, picked, regret = (
-        Estimate(float(point[n]), float(low[n]), float(high[n])) for n in range(2, 6)
-    )
+    faster, kept, picked, regret = spanned(point, np.array(draws))[2:]
     return Row(
         ladder=ladder,
         schedule=name,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.calibration.analysis._shared import Floats
+from benchmarks.calibration.analysis._shared import Floats, spanned
 from benchmarks.calibration.replay import PATIENCE
 from benchmarks.calibration.stages import RATES
 from palmette.ladder.calibration import Calibration, Stage
-from palmette.ladder.statistics import CONFIDENCE, Estimate
+from palmette.ladder.statistics import Estimate
 
 TITLE = "Sweeps that stop"
 NOTE = (
@@ -77,11 +77,7 @@ def _row(sweeps: Sweeps, bar: float) -> Row:
         orders = [rng.permutation(own) for _ in range(INNER * (OUTER if draw == 0 else 1))]
         found.append(np.mean([told(sweeps, order, bar) for order in orders], axis=0))
     point, *draws = np.array(found)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    saved, stopped, best = (
-        Estimate(float(point[n]), float(low[n]), float(high[n])) for n in range(3)
-    )
+    saved, stopped, best = spanned(point, np.array(draws))
     return Row(bar, count, saved, stopped, best)
 
 
