@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
-
-from benchmarks.designers.pictures import ARGUMENTS, WIDTH, save
 from benchmarks.growth import RESULTS
+from benchmarks.picture import save
 from palmette.report.figures.theme import Figure, Json, figure
 
 COLOURS = ("@s1", "@s2", "@s3", "@s4")
@@ -71,11 +69,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--browser", help="an executable; playwright's own if not given")
     options = parser.parse_args(given)
     rows = json.loads(options.results.read_text("utf-8"))["points"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
-        save(page, drawn(rows), options.picture)
-        browser.close()
+    save({options.picture: drawn(rows)}, options.browser)
     return 0
 
 

@@ -16,9 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
-from benchmarks.designers.pictures import ARGUMENTS, WIDTH, save
+from benchmarks.picture import save
 from palmette.ladder.ranking import best_rows, noise_at
 from palmette.ladder.results import Ascent, ascents, score_at
 from palmette.ladder.scales import Scale, scale
@@ -192,11 +190,7 @@ def main(given: list[str] | None = None) -> int:
         print(f"no file of: {', '.join(missing)}; NAME=FILE.json.gz is wanted", file=sys.stderr)
         return 2
     courses = [course(name, load(Path(file).read_bytes())) for name, _, file in pairs]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
-        save(page, drawn(courses), options.picture)
-        browser.close()
+    save({options.picture: drawn(courses)}, options.browser)
     print(markdown(courses))
     return 0
 

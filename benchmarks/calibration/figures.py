@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 from benchmarks.calibration.analysis import bounds, rates, rungs, schedules, seeds
 from benchmarks.calibration.analysis._shared import MEAN
-from benchmarks.designers.pictures import ARGUMENTS, WIDTH, save
+from benchmarks.picture import save
 from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import Estimate
 from palmette.report.figures.theme import Figure, Json, figure
@@ -29,16 +28,9 @@ def drawn(table: Calibration) -> Iterator[Figure]:
 
 def pictures(table: Calibration, folder: Path, browser: str | None) -> list[Path]:
     """Saves every figure as `calibration-NAME.png`; returns the paths."""
-    made = []
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
-        page = opened.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
-        for one in drawn(table):
-            path = folder / f"calibration-{one.name}.png"
-            save(page, one, path)
-            made.append(path)
-        opened.close()
-    return made
+    made = {folder / f"calibration-{one.name}.png": one for one in drawn(table)}
+    save(made, browser)
+    return list(made)
 
 
 def _order(table: Calibration) -> Figure | None:

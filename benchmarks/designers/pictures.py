@@ -6,20 +6,15 @@ python -m benchmarks.designers pictures docs/ --browser /usr/bin/chromium
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
-from plotly.offline import get_plotlyjs
 from scipy.stats import binomtest
 
 from benchmarks.designers import control, steps, validity
 from benchmarks.designers.shared import RESULTS, read
-from palmette.report.figures.theme import LIGHT, Figure, Json, figure
-
-WIDTH = 720
-ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+from benchmarks.picture import save
+from palmette.report.figures.theme import Figure, Json, figure
 
 
 def validity_drawn(rows: list[dict[str, Any]]) -> Figure:
@@ -79,18 +74,6 @@ SAID = {
 }
 
 
-def save(page: Page, drawn: Figure, path: Path) -> None:
-    """A figure as a PNG file."""
-    resolved = drawn.resolved(LIGHT)
-    resolved["layout"] |= {"paper_bgcolor": LIGHT["paper"], "width": WIDTH}
-    page.set_content(
-        "<!doctype html><body style='margin:0'>"
-        f"<div id='it' style='height:{drawn.height}px'></div><script>{get_plotlyjs()}</script>"
-    )
-    page.evaluate(f"Plotly.newPlot('it', {json.dumps(resolved)}, {{staticPlot: true}})")
-    page.locator("#it").screenshot(path=path)
-
-
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser("pictures", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("directory", type=Path)
@@ -102,12 +85,11 @@ def main(given: list[str]) -> int:
         "steps": steps.drawn,
         "control": control.drawn,
     }
-    options.directory.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=options.browser, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": WIDTH, "height": 500}, device_scale_factor=1.5)
-        for name, draw in drawings.items():
-            if rows := read(options.results / f"designers_{name}.jsonl"):
-                save(page, draw(rows), options.directory / f"designers-{name}.png")
-        browser.close()
+    told = {name: read(options.results / f"designers_{name}.jsonl") for name in drawings}
+    made = {
+        options.directory / f"designers-{name}.png": draw(told[name])
+        for name, draw in drawings.items()
+        if told[name]
+    }
+    save(made, options.browser)
     return 0

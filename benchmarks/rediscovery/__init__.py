@@ -2,6 +2,7 @@
 
     python -m benchmarks.rediscovery run --genomes 60 --seeds 4      grows, or goes on
     python -m benchmarks.rediscovery report                          times to each, by arm
+    python -m benchmarks.rediscovery report --picture found.png      and drawn
 
 The root is a DeltaNet without decay and without its short convolutions. No human baseline is in the
 campaign: none is trained, none could be a parent (only the root and what was found ever are), and

@@ -8,7 +8,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.rediscovery import campaigns, times
+from benchmarks.picture import save
+from benchmarks.rediscovery import campaigns, figures, times, worth
 from palmette.train.process import processors
 
 FOLDER = Path("benchmarks/results/rediscovery")
@@ -26,6 +27,8 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=len(processors()))
     parser.add_argument("--storage", default="sqlite:///rediscovery.db")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the results")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="with report")
+    parser.add_argument("--browser", help="an executable; playwright's own if not given")
     options = parser.parse_args(given)
     seeds = range(options.seeds)
     file = options.folder / "genomes.jsonl"
@@ -39,10 +42,13 @@ def main(given: list[str] | None = None) -> int:
     if not file.is_file():
         print(f"there is no {file} yet: python -m benchmarks.rediscovery run", file=sys.stderr)
         return 2
-    found = times.measured([json.loads(line) for line in file.read_text("utf-8").splitlines()])
-    print(times.markdown(found))
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    found = times.measured(rows)
+    print(times.markdown(found), worth.markdown(worth.measured(rows)), sep="\n\n")
     held = json.dumps([asdict(row) for row in found], indent=1)
     (options.folder / "times.json").write_text(held + "\n", "utf-8")
+    if options.picture:
+        save({options.picture: figures.drawn(rows)}, options.browser)
     return 0
 
 

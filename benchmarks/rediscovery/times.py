@@ -112,26 +112,39 @@ def survival(times: Sequence[Time]) -> Survival:
     median holds the times whose own interval holds a half (Brookmeyer and Crowley 1982).
 
     >>> survival([Time(1, True), Time(2, True), Time(3, True), Time(9, False)]).median
-    2.0
+    2
     """
     quantile = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
-    share, greenwood = 1.0, 0.0
     median = low = high = None
+    for at, share, greenwood in course(times):
+        under = over = 0.0
+        if share > 0:
+            width = quantile * greenwood**0.5 / abs(np.log(share))
+            under, over = share ** np.exp(width), share ** np.exp(-width)
+        median = at if median is None and share <= 0.5 else median
+        low = at if low is None and under <= 0.5 else low
+        high = at if high is None and over <= 0.5 else high
+    count = sum(time.found for time in times)
+    return Survival(len(times), count, median, low, high)
+
+
+def course(times: Sequence[Time]) -> list[tuple[float, float, float]]:
+    """Every time at which something was found, the share of campaigns that are still without it,
+    and Greenwood's sum.
+
+    >>> [(at, share) for at, share, _ in course([Time(1, True), Time(2, False)])]
+    [(1, 0.5)]
+    """
+    share, greenwood = 1.0, 0.0
+    made = []
     for at in sorted({time.until for time in times if time.found}):
         risk = sum(time.until >= at for time in times)
         died = sum(time.until == at and time.found for time in times)
         share *= 1 - died / risk
         if share > 0:
             greenwood += died / (risk * (risk - died))
-            width = quantile * greenwood**0.5 / abs(np.log(share))
-            under, over = share ** np.exp(width), share ** np.exp(-width)
-        else:
-            under = over = 0.0
-        median = at if median is None and share <= 0.5 else median
-        low = at if low is None and under <= 0.5 else low
-        high = at if high is None and over <= 0.5 else high
-    count = sum(time.found for time in times)
-    return Survival(len(times), count, median, low, high)
+        made.append((at, share, greenwood))
+    return made
 
 
 def _above(row: dict[str, Any], root: float | None, noise: Noise | None) -> bool:
