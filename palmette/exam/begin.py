@@ -7,6 +7,7 @@ import hashlib
 from palmette.exam.entrants import entries, hypotheses
 from palmette.exam.opening import OpenExam
 from palmette.exam.price import price
+from palmette.exam.refusals import candidates_of
 from palmette.exam.tuning import Executors, OnUpdate, ground_of, tune, tuned_from
 from palmette.grammar.genome import Genome
 from palmette.records import CampaignConfig, ExamPlan, LedgerRow, StoredExam
@@ -17,7 +18,9 @@ from palmette.train.seeding import NUMERICS
 
 
 def begin(opened: OpenExam, executor: Executors, workers: int, on_update: OnUpdate) -> StoredExam:
-    """Tunes the baselines, opens the draw, and fixes everything."""
+    """Tunes the baselines, opens the draw, and fixes everything; or returns the exam of the same
+    candidates that another process has begun meanwhile.
+    """
     store, campaign, recipe = opened.store, opened.campaign, opened.recipe
     tuned: dict[str, Genome] = {}
     if opened.tuning_trials:
@@ -41,7 +44,12 @@ def begin(opened: OpenExam, executor: Executors, workers: int, on_update: OnUpda
     digest = suite.digest(opened.corpus.sha256)
     config = campaign.config
 
-    def make(number: int, ledger: list[LedgerRow]) -> ExamPlan:
+    wanted = {one.genome.hash for one in opened.candidates}
+
+    def make(number: int, ledger: list[LedgerRow]) -> ExamPlan | StoredExam:
+        for exam in room.exams(campaign):  # the same command's, run elsewhere
+            if exam.plan.draw == draw.number and candidates_of(exam) == wanted:
+                return exam
         asked = hypotheses(sitting, recipe, ledger)
         return ExamPlan(
             campaign=config.name,

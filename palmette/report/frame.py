@@ -52,7 +52,7 @@ def write_page(page: str | bytes, path: Path) -> Path:
         with suppress(OSError):  # the place may not even be a directory
             half.unlink()
         raise StorageError(
-            f"the report cannot be written to {path}: {error.strerror}; give another place with -o"
+            f"{path} cannot be written: {error.strerror}; name another place"
         ) from error
     return path
 

@@ -27,7 +27,7 @@ from palmette.store.rows import listed, of_columns, record, records, storable
 from palmette.store.schema import CampaignTable, CanaryTable, DrawTable, ExamTable, LedgerTable
 from palmette.store.store import Store
 
-Make = Callable[[int, list[LedgerRow]], ExamPlan]
+Make = Callable[[int, list[LedgerRow]], ExamPlan | StoredExam]
 
 
 class ExamRoom:
@@ -58,9 +58,10 @@ class ExamRoom:
         """Begins an exam and returns its number: the exam and its hypotheses, or nothing.
 
         `make` is given the number and all hypotheses that the store ever sent to an exam, and
-        returns the plan, its hypotheses numbered on from there, with their alphas. Nobody else
-        begins an exam meanwhile, so that no alpha is spent twice: `make` has to be quick and must
-        not write to the store. Raises whatever `make` does, `PalmetteError` for a plan of another
+        returns the plan, its hypotheses numbered on from there, with their alphas; or an exam that
+        somebody else has begun in the meantime, whose number is returned then. Nobody begins
+        another while `make` runs, so that no alpha is spent twice: it has to be quick and must not
+        write to the store. Raises whatever `make` does, `PalmetteError` for a plan of another
         campaign, of a draw that was not opened, or with other numbers.
         """
         with self._database.writing() as connection:
@@ -69,6 +70,8 @@ class ExamRoom:
             owner = _id(connection, campaign.config.name)
             number, before = _next(connection), _ledger(connection)
             plan = make(number, before)
+            if isinstance(plan, StoredExam):
+                return plan.number
             _check(connection, owner, campaign.config.name, plan, len(before))
             row = {"number": number, "campaign_id": owner, "sitting": sitting_of(number)}
             held = {**row, "state": "running", "plan": plan.model_dump_json()}

@@ -6,6 +6,7 @@ import pytest
 
 import palmette
 from palmette.errors import UserError
+from palmette.exam.begin import begin
 from palmette.exam.canary import Model
 from palmette.exam.examine import models, open_exam, sit
 from palmette.model import atlas
@@ -119,6 +120,20 @@ def test_an_examined_genome_needs_a_fresh_draw(whole, corpus, tmp_path):
         assert exam.plan.hypotheses[0].number == len(whole[1].plan.hypotheses) + 1
         assert exam.plan.price.noise is not None
         assert exam.plan.price.noise_from == "exam 1 of this store"
+
+
+def test_the_same_command_run_twice_at_once_begins_one_exam(path, corpus):
+    with Store(f"sqlite:///{path}") as store:
+        one, other = (
+            open_exam(store, store.campaign("main"), GIVEN, options(corpus)) for _ in range(2)
+        )
+        assert one.kept is None
+        assert other.kept is None
+        first = begin(one, inline(RUNNER), 1, lambda campaign, update: None)
+        again = begin(other, inline(RUNNER), 1, lambda campaign, update: None)
+        assert again == first
+        assert [exam.number for exam in ExamRoom(store).exams()] == [first.number]
+        assert len(ExamRoom(store).ledger()) == len(first.plan.hypotheses)
 
 
 def test_an_unfinished_exam_goes_on_without_its_genomes_being_named(path, corpus):

@@ -194,7 +194,7 @@ def test_writing_replaces_the_old_page_and_leaves_nothing_else(data, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"the report cannot be written to .*; give another"):
+    with pytest.raises(StorageError, match=r"cannot be written: .*; name another"):
         write(data, tmp_path / "file" / "report.html")
 
 
