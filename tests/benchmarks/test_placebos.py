@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import placebos
+from benchmarks import placebos, placebos_picture
 from palmette.ladder.scales import scale
 from palmette.train.executor import Inline
 from tests.search.test_scheduler import made_up
@@ -57,6 +57,22 @@ def test_the_table_is_of_a_file(tmp_path, capsys):
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert placebos.main(["--table", "--results", str(file)]) == 0
     assert "0 of 10, at most 25.9 %" in capsys.readouterr().out
+
+
+def test_the_best_copy_is_drawn_beside_the_root_and_the_best_baseline(tmp_path, capsys):
+    row = {
+        "seed": 3,
+        "root": "gpt2",
+        "best": [0.52, 0.51, 0.53],
+        "others": {"gpt2": [0.5, 0.49, 0.51], "llama": [0.4, 0.3, 0.5], "hybrid": [0.6, 0.5, 0.7]},
+    }
+    root, copy, other = placebos_picture.drawn([row, {**row, "best": None}]).traces
+    assert (root["x"], copy["x"]) == ([0.0], [pytest.approx(0.02)])
+    assert other["name"] == "the best other baseline, hybrid"
+    assert copy["error_x"]["array"] == [pytest.approx(0.01)]
+    missing = str(tmp_path / "none.jsonl")
+    assert placebos_picture.main([str(tmp_path / "a.png"), "--results", missing]) == 2
+    assert "no campaign in" in capsys.readouterr().err
 
 
 def test_a_campaign_of_failures_has_no_best(tmp_path):
