@@ -1,12 +1,13 @@
 """Campaigns that can find nothing: every genome is the root again, with seeds of its own.
 
-    python benchmarks/placebos.py --campaigns 10 --genomes 16
+    python -m benchmarks.placebos --campaigns 10 --genomes 16 --root mamba2 --alone
 
 The copies compete as found genomes do: a sweep, halving, fresh seeds on the last rung, beside the
 root and the human baselines. Of each campaign the best copy on the last rung is held to what makes
 people believe a search: its shrunken 95 % interval lies above the root's, and it ranks above every
 human baseline. Whatever passes is wrong, so the share that does is the noise floor of a search,
-told with Clopper and Pearson's bound (1934). It is hardest where the root is the best baseline.
+told with Clopper and Pearson's bound (1934). It is hardest where the root is the best baseline; the
+others decide nothing then and may be left out (`--alone`).
 
 Results are a line a campaign, kept as each ends; the same command goes on where it was stopped.
 """
@@ -19,6 +20,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,7 @@ def run(own: Ground, genomes: int, directory: Path, trainer: Trainer) -> Row:
         "root": own.config.root_name,
         "seed": own.config.seed,
         "scale": own.scale.name,
+        "baselines": list(own.scale.baselines),
         "genomes": genomes,
         **told,
     }
@@ -176,6 +179,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--campaigns", type=int, default=10)
     parser.add_argument("--genomes", type=int, default=16, help="copies in each campaign")
     parser.add_argument("--root", choices=HUMAN_BASELINES, default="deltanet")
+    parser.add_argument("--alone", action="store_true", help="no baseline but the root")
     parser.add_argument("--scale", default="pocket")
     parser.add_argument("--suite", help="the scale's own if not given")
     parser.add_argument("--workers", type=int, default=len(processors()))
@@ -184,8 +188,16 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(given)
     rows = read(options.results)
-    wanted = (options.root, options.scale, options.genomes)
-    done = {row["seed"] for row in rows if (row["root"], row["scale"], row["genomes"]) == wanted}
+    ladder = scale_named(options.scale)
+    if options.alone:
+        ladder = replace(ladder, baselines=())
+    wanted = {
+        "root": options.root,
+        "scale": ladder.name,
+        "baselines": list(ladder.baselines),
+        "genomes": options.genomes,
+    }
+    done = {row["seed"] for row in rows if wanted.items() <= row.items()}
 
     def pool(campaign: Campaign, own: Ground) -> AbstractContextManager[Executor]:
         directory = own.corpus.directory if own.corpus else None
@@ -194,7 +206,7 @@ def main(given: list[str] | None = None) -> int:
     for seed in [] if options.table else range(options.campaigns):
         if seed in done:
             continue
-        own = ground(options.root, scale_named(options.scale), seed, options.suite)
+        own = ground(options.root, ladder, seed, options.suite)
         rows.append(run(own, options.genomes, options.directory, pool))
         options.results.parent.mkdir(parents=True, exist_ok=True)
         with options.results.open("a", encoding="utf-8") as file:

@@ -43,7 +43,7 @@ def drawn(rows: Sequence[Row]) -> Figure:
         traces.append(_whiskers(name, [own for _, own in others], "@baseline", 0.0))
     return figure(
         "placebos",
-        "The best copy of ten campaigns that could find nothing",
+        "The best copy of campaigns that could find nothing",
         traces,
         90 + 30 * len(known),
         xaxis={"title": {"text": "score on the last rung, less the root's"}},
