@@ -86,7 +86,7 @@ def main(given: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     rows = read(options.results)
     if not rows:
-        print(f"no campaign in {options.results}: python benchmarks/placebos.py", file=sys.stderr)
+        print(f"no campaign in {options.results}: python -m benchmarks.placebos", file=sys.stderr)
         return 2
     save({options.picture: drawn(rows)}, options.browser)
     return 0
