@@ -47,7 +47,8 @@ def show_offer(console: Console, offer: Offer, workers: int) -> None:
     )
     console.print(_sitting(offer.entries))
     console.print(_asked(offer))
-    for line in (_price(offer, workers), _tuning(offer), _ledger(offer), _draw(offer)):
+    lines = (_unheeded(offer), _price(offer, workers), _tuning(offer), _ledger(offer), _draw(offer))
+    for line in lines:
         if line:
             console.print(Text(line), soft_wrap=True)
 
@@ -76,6 +77,15 @@ def _asked(offer: Offer) -> Table:
         row = (str(one.number), one.candidate, one.league, one.claim, f"{one.alpha:.2g}")
         table.add_row(*map(Text, row))
     return table
+
+
+def _unheeded(offer: Offer) -> str:
+    if not offer.unheeded:
+        return ""
+    return (
+        f"exam {offer.exam} stays as it was begun: {'; '.join(offer.unheeded)}; "
+        "--fresh-draw begins another"
+    )
 
 
 def _price(offer: Offer, workers: int) -> str:

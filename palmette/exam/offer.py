@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from palmette.exam.entrants import hypotheses
 from palmette.exam.opening import OpenExam
 from palmette.records import Offer
@@ -32,4 +34,25 @@ def offer(opened: OpenExam) -> Offer:
         spent=tuple(ledger),
         tuning_trials=plan.tuning_trials if plan else opened.tuning_trials,
         price=opened.price,
+        unheeded=tuple(_unheeded(opened)),
     )
+
+
+def _unheeded(opened: OpenExam) -> Iterator[str]:
+    """What of the options the exam does not follow, because it was begun with something else."""
+    if opened.kept is None:
+        return
+    plan, asked = opened.kept.plan, opened.options
+    if asked.looks is not None and asked.looks != plan.looks:
+        yield f"looks after {_listed(plan.looks)} seeds, not {_listed(asked.looks)}"
+    if opened.recipe.last.tokens != plan.rungs[-1].tokens:
+        yield f"{plan.rungs[-1].tokens:,} tokens, not {opened.recipe.last.tokens:,}"
+    if asked.tuning_trials is not None and asked.tuning_trials != plan.tuning_trials:
+        yield f"{plan.tuning_trials} trials of tuning, not {asked.tuning_trials}"
+    sitting = {entry.label for entry in plan.entries if entry.role == "baseline"}
+    if more := sitting.intersection(asked.leave_out):
+        yield f"{_listed(sorted(more))} among the baselines"
+
+
+def _listed(parts: Iterable[object]) -> str:
+    return " and ".join(map(str, parts))

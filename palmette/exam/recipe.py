@@ -34,8 +34,8 @@ class Recipe:
     extensions         how many such steps at most
     looks              seeds of the last rung after which it is judged
     q                  false-discovery rate over everything that the store ever sends to an exam
-    text_margin_bits   by how much held-out text may be worse, in bits per byte; such that of designs
-                       exactly as good over 97 % pass, by the noise of the exams that ship
+    text_margin_bits   by how much held-out text may be worse, in bits per byte; of designs that
+                       are as good over 97 % show that, by the noise of the exams that ship
     score_margin       by how much the endpoint of an efficient design may be worse
     efficiency         share of the state or of the FLOPs that counts as efficient
     candidates         how many may sit at most

@@ -267,6 +267,7 @@ class Offer(Record):
     spent: tuple[LedgerRow, ...]  # the ledger before it
     tuning_trials: int
     price: Price
+    unheeded: tuple[str, ...] = ()  # what was asked otherwise than the exam was begun with
 
 
 class Spent(Record):

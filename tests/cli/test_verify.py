@@ -197,6 +197,11 @@ def test_an_interrupted_exam_is_taken_up_by_the_same_command(
     assert refused.exit_code == 2
     assert "exam 1 was begun and cannot be gone on with" in refused.stderr
     assert "give the text that it began with as --corpus" in refused.stderr
+    assert "--fresh-draw begins another" not in examine("--price").stdout
+    told = examine("--price", "--looks", "2,3", "--leave-out", "gpt2").stdout
+    assert (
+        "exam 1 stays as it was begun: looks after 4 and 6 seeds, not 2 and 3; gpt2 among" in told
+    )
     monkeypatch.setattr(command, "pool_of", training.pool)
     finished = examine("-f", "json")
     assert finished.exit_code == 1, finished.stderr
