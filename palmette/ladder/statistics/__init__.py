@@ -1,6 +1,7 @@
 """Honest numbers for small samples; scipy does the work, each formula names its source."""
 
 from palmette.ladder.statistics.anytime import confidence_sequence, e_value
+from palmette.ladder.statistics.carrying import Advantage, Carries, carries, shrinks
 from palmette.ladder.statistics.contrast import (
     Difference,
     contrast,
@@ -44,6 +45,8 @@ from palmette.ladder.statistics.winner import winner
 
 __all__ = [
     "CONFIDENCE",
+    "Advantage",
+    "Carries",
     "Difference",
     "Estimate",
     "Noise",
@@ -53,6 +56,7 @@ __all__ = [
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "best_of",
+    "carries",
     "confidence_sequence",
     "contrast",
     "corrected_rank_correlation",
@@ -81,6 +85,7 @@ __all__ = [
     "share",
     "shares",
     "shrink",
+    "shrinks",
     "spent",
     "top_rank_correlation",
     "upper_tail",
