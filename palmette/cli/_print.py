@@ -50,9 +50,11 @@ def show_rows(
         for column in zip(chosen.values(), *cells, strict=True)
     ]
     needed = sum(min(width, LONG) + PADDING for width in widths)
-    if out.is_terminal and needed > out.width:
-        _show_blocks(out, list(chosen.values()), cells)
-        return
+    if needed > out.width:
+        if out.is_terminal:
+            _show_blocks(out, list(chosen.values()), cells)
+            return
+        out.width = needed + PADDING  # with the table's own edges
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for (field, name), width in zip(chosen.items(), widths, strict=True):
         values = [getattr(row, field) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from palmette.cli._options import ArgumentsOption, FormatOption, KernelOption, StorageOption
 from palmette.cli._pool import pool_of
+from palmette.cli._print import console as wide
 from palmette.cli._print import show_rows
 from palmette.cli._resolve import Resolved, resolve
 from palmette.errors import UserError
 from palmette.ladder.scales import scale as scale_named
 from palmette.records import CompareRow
 from palmette.search.book import Book
-from palmette.search.comparison import Comparison, compare_rows, failures, longer_rows
+from palmette.search.compared import carried, compare_rows, failures, longer_rows
+from palmette.search.comparison import Comparison
 from palmette.search.grow import Update
 from palmette.search.grow import grow as run
 from palmette.search.legs import Leg, constant_state, cost_of, legs, require_alike
@@ -39,6 +41,7 @@ COLUMNS = {
     "difference": "difference",
     "difference_low": "low",
     "difference_high": "high",
+    "told": "told",
     "seeds": "seeds",
     "learning_rate": "rate",
     "league": "league",
@@ -82,7 +85,8 @@ def compare(
 
     A layer of yours (FILE.py) stands where the mixers of the others stand: in the same trunk, with
     the same channel mixer. The learning rate of each is chosen on a seed of its own and then
-    frozen. A difference whose interval holds zero is not a difference.
+    frozen. Each difference is told by its own interval alone: of twenty genomes that are the same
+    one will look better or worse. What may be called a discovery, `verify` decides.
     """
     named = [resolve(text, storage, None, arg) for text in genomes]
     if len({one.genome.hash for one in named}) < 2:
@@ -98,7 +102,8 @@ def compare(
     ground = prepare(plan, recipe)
     rungs = range(len(recipe.rungs)) if carry else [rung - 1]
     genomes_of = [one.genome for one in named]
-    planned = legs(recipe, rungs, seeds, genomes_of, equal_flops, ground.context)
+    suite_of = ground.config.suite
+    planned = legs(recipe, rungs, seeds, genomes_of, equal_flops, suite_of, ground.context)
     console = Console(stderr=True)
     for leg in planned:
         pairs = [(genome, _name(named, genome.hash)) for genome in leg.genomes]
@@ -118,6 +123,9 @@ def compare(
         rows = _rows(planned, books, named)
         missing = [reason for book in books for reason in failures(book)]
     show_rows(rows, form, COLUMNS if form == "table" else None)
+    if form == "table":
+        for line in (*_carried(rows), _pairing(planned[0], rows)):
+            wide().print(line, highlight=False, soft_wrap=True)
     for reason in missing:
         console.print(f"failed: {reason}", style="red", highlight=False)
     if missing:
@@ -161,13 +169,53 @@ def _rows(
     whole = {leg.rung: book for leg, book in zip(planned, books, strict=True) if leg.beside is None}
     for leg, book in zip(planned, books, strict=True):
         if leg.beside is None:
-            found = compare_rows(book)
+            found = compare_rows(book, leg.paired)
         else:
-            found = longer_rows(whole[leg.rung], book, leg.longer, leg.beside.hash)
+            beside = leg.beside.hash
+            found = longer_rows(whole[leg.rung], book, leg.longer, beside, leg.paired)
         rows += [row.model_copy(update={"rung": leg.rung}) for row in found]
+    rows = [_over_rungs(row, planned, books) for row in rows]
     constant = {one.genome.hash: constant_state(one.genome) for one in named}
     leagues = {True: "constant-state", False: "open"}
     return [row.model_copy(update={"league": leagues[constant[row.genome]]}) for row in rows]
+
+
+def _over_rungs(row: CompareRow, planned: Sequence[Leg], books: Sequence[Book]) -> CompareRow:
+    """The row of the last rung against the reference, with whether the advantage carries to it."""
+    whole = [(leg, book) for leg, book in zip(planned, books, strict=True) if leg.beside is None]
+    (first, before), (last, after) = whole[0], whole[-1]
+    reference = after.climbers[0].candidate
+    named = (reference.name or reference.genome[:8], last.rung)
+    if len(whole) < 2 or (row.against, row.rung) != named:
+        return row
+    found = carried(before, after, row.genome, (first.paired, last.paired))
+    return row.model_copy(update={"carries": found})
+
+
+def _carried(rows: Sequence[CompareRow]) -> Iterator[str]:
+    for last in rows:
+        if last.carries is None:
+            continue
+        same = [row for row in rows if (row.genome, row.against) == (last.genome, last.against)]
+        ahead = ", ".join(f"{row.difference:+.4f}" for row in same if row.difference is not None)
+        said = "too little to tell" if last.carries == "not told" else last.carries
+        called = last.name or last.genome[:8]
+        yield f"{called} is ahead of {last.against} by {ahead} over the rungs: {said}"
+
+
+def _pairing(leg: Leg, rows: Sequence[CompareRow]) -> str:
+    """How differences were made, and what the seeds that genomes share do to them alike."""
+    seen = sorted({round(row.correlation, 2) for row in rows if row.correlation is not None})
+    ends = " to ".join(f"{one:.2f}" for one in dict.fromkeys((*seen[:1], *seen[-1:])))
+    here = f"; here they correlate by {ends}" if seen else ""
+    if leg.pairing is None:
+        return f"differences are seed by seed{here}"
+    known = leg.pairing.correlation
+    way = "seed by seed" if leg.paired else "of means (Welch's)"
+    return (
+        f"differences are {way}: by the calibration scores over shared seeds correlate by "
+        f"{known.value:.2f} [{known.low:.2f}, {known.high:.2f}]{here}"
+    )
 
 
 def _name(named: Sequence[Resolved], genome: str) -> str | None:

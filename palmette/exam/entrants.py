@@ -30,9 +30,9 @@ from palmette.records import (
     LedgerRow,
     StoredTrial,
 )
+from palmette.search.compared import UNEQUAL
 from palmette.tasks import VOCABULARY
 
-UNEQUAL = 1.05  # training FLOPs of a candidate over a baseline's, above which that one is stretched
 LEAGUES: tuple[League, ...] = ("constant-state", "open")
 
 

@@ -170,7 +170,8 @@ def _calibrated(recipe: Recipe) -> Spread:
         noise = table.noise(tasks, rung, suite) if table and tasks else None
         if table and noise is not None:
             source = f"the calibration: the mean of {len(tasks)} tasks of the suite {suite}"
-            return _spread(recipe, noise, table.pairing(tasks, rung, suite), source)
+            pairing = table.pairing(tasks, rung, suite, recipe.seeds)
+            return _spread(recipe, noise, pairing, source)
     source = "nowhere: no exam at these sizes was held in this store"
     return Spread(None, recipe.paired is not False, None, source)
 

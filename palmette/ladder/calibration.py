@@ -145,11 +145,13 @@ class Calibration:
         return paired_noise(values) if values is not None else None
 
     def pairing(
-        self, tasks: str | Sequence[str], rung: str, suite: str, best: float = 0.5
+        self, tasks: str | Sequence[str], rung: str, suite: str, seeds: int, best: float = 0.5
     ) -> Pairing | None:
-        """Whether an exam should pair its seeds, by these genomes; None where not measured."""
+        """Whether so many seeds see more where they are paired, by these genomes; None where not
+        measured.
+        """
         values = self._values(tasks, rung, suite, best)
-        return pairing_pays(values) if values is not None else None
+        return pairing_pays(values, seeds) if values is not None else None
 
     def _values(
         self, tasks: str | Sequence[str], rung: str, suite: str, best: float

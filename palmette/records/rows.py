@@ -93,8 +93,11 @@ class StatusRow(Record):
 
 
 class CompareRow(Record):
-    """`compare`: one genome against the first, or against another that `against` names, paired by
-    seed.
+    """`compare`: one genome against the first, or against another that `against` names.
+
+    `told` is what the interval of the difference says by itself, `carries` whether the advantage
+    holds from the lowest rung to this one, which is the last; `correlation` is Pearson's over the
+    seeds that both share.
     """
 
     genome: str
@@ -116,6 +119,10 @@ class CompareRow(Record):
     league: League | None = None  # constant-state if its state does not grow with the text
     flops_train: float | None = None  # of one trial
     matched: str | None = None  # "yes", or what is not equal to the reference's
+    told: Literal["better", "worse", "the same", "not told"] | None = None
+    carries: Literal["carries", "does not carry", "not told"] | None = None
+    paired: bool | None = None  # whether the difference is seed by seed
+    correlation: float | None = None
 
 
 class AtlasRow(Record):

@@ -8,20 +8,27 @@ is kept under its own name, so what an earlier command has trained is never trai
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from palmette.errors import UserError
 from palmette.grammar.genome import Genome
 from palmette.grammar.node import effects
 from palmette.grammar.types import Effect
-from palmette.ladder.calibration import calibration
+from palmette.ladder.calibration import Calibration, calibration
 from palmette.ladder.results import fitness
 from palmette.ladder.scales import Rung, Scale
-from palmette.ladder.statistics import Noise, detectable_effect, difference_deviation, paired_noise
+from palmette.ladder.statistics import (
+    Noise,
+    Pairing,
+    detectable_effect,
+    difference_deviation,
+    paired_noise,
+)
 from palmette.model import cost, fit
 from palmette.records import CampaignConfig
-from palmette.search.comparison import SEEDS, UNEQUAL, comparison_name, duel
+from palmette.search.compared import UNEQUAL
+from palmette.search.comparison import SEEDS, comparison_name, duel
 from palmette.store import Store
 from palmette.tasks import VOCABULARY
 from palmette.train.seeding import NUMERICS
@@ -35,11 +42,13 @@ ALPHA = 0.025  # one-sided: that of a 95 % interval that excludes zero
 class Leg:
     """Genomes on one ladder; `rung` is the scale's. `longer` is how many times the tokens the
     reference, which is then alone, is trained on, and `beside` the genome that it is to equal.
+    `pairing` is what the calibration says of shared seeds at this rung; None where it says nothing.
     """
 
     rung: str
     ladder: Scale
     genomes: tuple[Genome, ...]
+    pairing: Pairing | None
     longer: float = 1.0
     beside: Genome | None = None
 
@@ -47,6 +56,11 @@ class Leg:
     def name(self) -> str:
         """What it is kept under."""
         return comparison_name([genome.hash for genome in self.genomes], self.ladder)
+
+    @property
+    def paired(self) -> bool:
+        """Whether genomes are compared seed by seed: unless that is known to see less."""
+        return self.pairing is None or self.pairing.pays
 
     @property
     def trials(self) -> int:
@@ -60,13 +74,15 @@ def legs(
     seeds: int,
     genomes: Sequence[Genome],
     equal_flops: bool,
+    suite: str,
     context: int,
 ) -> list[Leg]:
     """All legs, by rung (counted from 0); `context` is the longest length of any evaluation."""
     made: list[Leg] = []
     for number in rungs:
         rung = recipe.rungs[number]
-        made.append(Leg(rung.name, duel(recipe, number, seeds), tuple(genomes)))
+        pairing = known_pairing(recipe.name, rung, suite, seeds)
+        made.append(Leg(rung.name, duel(recipe, number, seeds), tuple(genomes), pairing))
         if not equal_flops:
             continue
         reference, *others = genomes
@@ -75,7 +91,7 @@ def legs(
             longer = round(training_flops(genome, rung, context) / least, 3)
             if longer > UNEQUAL:
                 ladder = stretched(duel(recipe, number, seeds), longer)
-                made.append(Leg(rung.name, ladder, (reference,), longer, genome))
+                made.append(Leg(rung.name, ladder, (reference,), pairing, longer, genome))
     return made
 
 
@@ -154,8 +170,11 @@ def cost_of(store: Store | None, made: Sequence[Leg], seeds: int, config: Campai
     known = known_noise(store, made[0], config)
     detectable = None
     if known is not None:
+        pairing, paired = made[0].pairing, made[0].paired
         deviation = difference_deviation(known[0])
-        detectable = detectable_effect(deviation, seeds, ALPHA, POWER, paired=True)
+        if pairing is not None and not paired:  # what seeds do to all alike is not taken out
+            deviation /= math.sqrt(1 - pairing.correlation.value)
+        detectable = detectable_effect(deviation, seeds, ALPHA, POWER, paired)
     source = known[1] if known else "no earlier result tells the noise"
     return Cost(sum(leg.trials for leg in made), seconds, detectable, source)
 
@@ -167,13 +186,26 @@ def known_noise(store: Store | None, leg: Leg, config: CampaignConfig) -> tuple[
     rung = leg.ladder.rungs[-1]
     if store is not None and (found := _in_store(store, rung, config)):
         return found
-    table = calibration(leg.ladder.name)
-    if table is None or table.numerics != NUMERICS:
-        return None
-    for suite in dict.fromkeys((config.suite, *CALIBRATED)):
+    for table, suite in _calibrated(leg.ladder.name, config.suite):
         if noise := table.noise(rung.scored, leg.rung, suite):
             return noise, f"the calibration, suite {suite}"
     return None
+
+
+def known_pairing(scale: str, rung: Rung, suite: str, seeds: int) -> Pairing | None:
+    """What the calibration that ships says of seeds that genomes share at a rung of a scale."""
+    for table, known in _calibrated(scale, suite):
+        if pairing := table.pairing(rung.scored, rung.name, known, seeds):
+            return pairing
+    return None
+
+
+def _calibrated(scale: str, suite: str) -> Iterator[tuple[Calibration, str]]:
+    """The table of a scale with every suite that may stand in for this one, itself first."""
+    table = calibration(scale)
+    if table is not None and table.numerics == NUMERICS:
+        for one in dict.fromkeys((suite, *CALIBRATED)):
+            yield table, one
 
 
 def _in_store(store: Store, rung: Rung, config: CampaignConfig) -> tuple[Noise, str] | None:

@@ -15,7 +15,7 @@ from palmette.errors import UserError
 from palmette.ladder.scales import Scale, scale
 from palmette.model import parse
 from palmette.records import TrialResult, TrialSpec
-from palmette.search.legs import cost_of, known_noise, legs, require_alike
+from palmette.search.legs import cost_of, known_noise, known_pairing, legs, require_alike
 from palmette.store import Store
 from palmette.testing.example_records import example_config
 from palmette.train.executor import Inline, Progress
@@ -65,6 +65,10 @@ def test_the_price_is_told_first_and_leagues_and_matching_beside_the_scores(
     assert (own["against"], theirs["against"]) == (None, "deltanet")
     assert own["matched"] == "yes"
     assert theirs["flops_train"] > 0
+    assert theirs["paired"] is True
+    assert theirs["told"] in ("better", "worse", "the same", "not told")
+    assert (own["told"], own["paired"]) == (None, None)
+    assert "differences are seed by seed" in result.stdout
 
 
 def test_numbers_stay_when_more_is_asked_for(palmette: Run, tmp_path: Path) -> None:
@@ -75,9 +79,20 @@ def test_numbers_stay_when_more_is_asked_for(palmette: Run, tmp_path: Path) -> N
     rows = json.loads(result.stdout)
     assert [row for row in rows if row["rung"] == "1"][:2] == before
     assert {row["rung"] for row in rows} == {"1", "2"}
+    assert [row["carries"] is not None for row in rows] == [
+        (row["rung"], row["against"]) == ("2", "deltanet") for row in rows
+    ]
     with Store(f"sqlite:///{tmp_path / 'palmette.db'}", create=False) as store:
         counts = {name: len(store.campaign(name).trials()) for name in store.campaigns()}
     assert sum(counts.values()) == 6 * 2 + 3 * sum("x" in (row["name"] or "") for row in rows)
+
+
+def test_every_rung_says_what_carries(palmette: Run, tmp_path: Path) -> None:
+    result = palmette("compare", *TWO, *options(tmp_path, "--carry"))
+    assert result.exit_code == 0, result.stderr
+    (line,) = [one for one in result.stdout.splitlines() if "over the rungs: " in one]
+    assert line.startswith("gpt2 is ahead of deltanet by ")
+    assert line.count(", ") == 1  # two rungs
 
 
 def test_a_costlier_genome_meets_the_reference_at_equal_flops(
@@ -143,7 +158,7 @@ def test_without_earlier_results_the_calibration_tells_the_noise() -> None:
     recipe = replace(scale("pocket"), suite="text")
     size = replace(recipe.rungs[1], scored=("text",))
     recipe = replace(recipe, rungs=(recipe.rungs[0], size, *recipe.rungs[2:]))
-    (leg,) = legs(recipe, [1], 4, [parse("pre(glu())"), parse("pre(mlp())")], False, 128)
+    (leg,) = legs(recipe, [1], 4, [parse("pre(glu())"), parse("pre(mlp())")], False, "text", 128)
     known = known_noise(None, leg, example_config(suite="text"))
     assert known is not None
     noise, source = known
@@ -154,5 +169,13 @@ def test_without_earlier_results_the_calibration_tells_the_noise() -> None:
     assert told.detectable is not None
     assert more.detectable is not None
     assert more.detectable < told.detectable / 2
+    assert leg.pairing is not None
+    assert not leg.paired  # shared seeds correlate by 0.02
+    paired = replace(leg, pairing=None)
+    assert cost_of(None, [paired], 4, example_config(suite="text")).detectable > told.detectable
+    mixture = known_pairing("pocket", size, "recall", 4)  # another suite stands in for it
+    assert mixture is not None
+    assert not mixture.pays
+    assert known_pairing("pocket", replace(size, name="9"), "text", 4) is None
     unknown = known_noise(None, replace(leg, rung="9"), example_config(suite="text"))
     assert unknown is None

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from palmette.cli import _print, main
 from palmette.model import atlas
-from palmette.records import TrialRow
+from palmette.records import CompareRow, TrialRow
 
 ROW = TrialRow(
     trial=17,
@@ -48,6 +48,25 @@ def test_a_terminal_shows_every_value_whole(monkeypatch: pytest.MonkeyPatch, wid
 def test_names_stay_whole_beside_long_genomes_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     _print.show_rows(atlas.rows(), "table")
     assert set(atlas.names()) <= set(capsys.readouterr().out.split())
+
+
+def test_no_short_cell_is_cut_in_a_pipe_however_many_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = CompareRow(
+        genome="9a" * 8, expression="pre(mlp())", name="a" * 30, score=0.123456, low=-0.123456,
+        high=0.123456, difference=-0.0123456, difference_low=-0.0234567, difference_high=-0.0034567,
+        seeds=100, learning_rate=0.015, parameters=123_456_789, flops_forward=123_456_789.0,
+        state_bytes=123_456_789, rung="1", against="b" * 30, league="constant-state",
+        flops_train=1.23456e12, matched="1.06 times the training FLOPs", told="not told",
+        carries="does not carry", paired=False, correlation=-0.123456,
+    )  # fmt: skip
+    _print.show_rows([row], "table")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown[2]) > _print.PIPE_WIDTH
+    words = " ".join(shown).split()
+    for value in ("0.015", "a" * 30, "constant-state", "123,456,789", "-0.1235", "FLOPs"):
+        assert value in words
 
 
 def test_letters_that_the_terminal_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def test_noise_is_of_the_best_alone():
 
 
 def test_pairing_is_known_where_seeds_were_shared():
-    pairing = read(WHOLE).pairing("text", "2", "text")
+    pairing = read(WHOLE).pairing("text", "2", "text", 8)
     assert pairing is not None
     assert -1 <= pairing.correlation.low <= pairing.correlation.value <= 1
 
@@ -71,7 +71,7 @@ def test_pairing_is_known_where_seeds_were_shared():
 )
 def test_what_was_not_measured_is_none(task, rung, suite):
     assert read(WHOLE).noise(task, rung, suite) is None
-    assert read(WHOLE).pairing(task, rung, suite) is None
+    assert read(WHOLE).pairing(task, rung, suite, 8) is None
 
 
 def test_another_format_is_refused_with_the_next_step():
