@@ -63,6 +63,17 @@ def best_rival(contrasts: Sequence[Contrast]) -> Contrast | None:
     return best
 
 
+def strongest(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
+    """Every rival that may be the strongest: whose difference is not shown to be larger than that
+    of the strongest in the sample, its interval beginning within the other's.
+    """
+    best = best_rival(contrasts)
+    if best is None or best.difference is None:
+        return ()
+    end = best.difference.high
+    return tuple(one for one in contrasts if one.difference and one.difference.low <= end)
+
+
 def _advantage(
     plan: ExamPlan,
     entry: Entry,

@@ -116,31 +116,35 @@ def entries(
     """
     figures = _Figures(recipe, context)
     made = [figures.entry("candidate", one, one.label) for one in candidates]
-    own = [figures.entry("baseline", one, one.label, baseline=one.name) for one in baselines]
-    longer = [
-        figures.entry(
-            "baseline",
-            one,
-            f"{one.label} x{stretch:.2f} for {candidate.label}",
-            baseline=one.name,
-            stretch=stretch,
-            matches=candidate.label,
-        )
-        for candidate in made
-        for one, entry in zip(baselines, own, strict=True)
-        if (stretch := round(candidate.flops_train / entry.flops_train, 3)) > UNEQUAL
+    plain: list[tuple[EntryRole, Named, str, str | None]] = [
+        ("baseline", one, one.label, one.name) for one in baselines
     ]
-    made += own + longer
-    made += [
-        figures.entry("tuned", Named(genome, None), f"{name} tuned", baseline=name)
-        for name, genome in tuned.items()
+    better: list[tuple[EntryRole, Named, str, str | None]] = [
+        ("tuned", Named(genome, None), f"{name} tuned", name) for name, genome in tuned.items()
     ]
+    seated = list(made)
+    for group in (plain, better):
+        own = [figures.entry(role, one, label, baseline) for role, one, label, baseline in group]
+        seated += own
+        seated += [
+            figures.entry(
+                role,
+                one,
+                f"{label} x{stretch:.2f} for {candidate.label}",
+                baseline,
+                stretch=stretch,
+                matches=candidate.label,
+            )
+            for candidate in made
+            for (role, one, label, baseline), entry in zip(group, own, strict=True)
+            if (stretch := round(candidate.flops_train / entry.flops_train, 3)) > UNEQUAL
+        ]
     again: dict[str, int] = {}
     for one in placebos:
         replica = again[one.genome.hash] = again.get(one.genome.hash, 0) + 1
         label = f"placebo {replica} of {one.label}"
-        made.append(figures.entry("placebo", one, label, baseline=one.name, replica=replica))
-    return tuple(_relabelled(made))
+        seated.append(figures.entry("placebo", one, label, baseline=one.name, replica=replica))
+    return tuple(_relabelled(seated))
 
 
 @dataclass(frozen=True)

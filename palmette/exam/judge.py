@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from palmette.exam.carry import best_rival, carry
+from palmette.exam.carry import carry, strongest
 from palmette.exam.course import Course, run, told
 from palmette.exam.league import efficient, enters, is_null
 from palmette.exam.rule import Condition, conditions, entry_of, tuned_conditions
@@ -125,12 +125,14 @@ def _contrasts(
 
 
 def _qualifies(plan: ExamPlan, hypothesis: Hypothesis, contrasts: Sequence[Contrast]) -> bool:
-    """For the claim of efficiency: whether state or FLOPs are small beside the best rival's."""
+    """For the claim of efficiency: whether state or FLOPs are small beside the best rival's, and
+    beside that of every other that may be the best one.
+    """
     if hypothesis.claim == "score":
         return True
-    best = best_rival(contrasts)
-    return best is not None and efficient(
-        entry_of(plan, hypothesis.candidate), entry_of(plan, best.against), plan.efficiency
+    entry, strong = entry_of(plan, hypothesis.candidate), strongest(contrasts)
+    return bool(strong) and all(
+        efficient(entry, entry_of(plan, one.against), plan.efficiency) for one in strong
     )
 
 

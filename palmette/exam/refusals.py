@@ -167,7 +167,9 @@ def _of_exposure(asked: Asked, exams: Sequence[StoredExam]) -> Iterator[str]:
         if exam.plan.draw == newest
         for genome in candidates_of(exam)
     }
-    ancestors = exposed(asked.campaign.candidates(), seen) if seen else {}
+    candidates = asked.campaign.candidates()
+    ancestors = exposed(candidates, seen) if seen else {}
+    theirs = {candidate.genome for candidate in candidates}
     for one in asked.candidates:
         own = one.genome.hash
         ancestor = ancestors.get(own, own if own in seen else None)
@@ -176,6 +178,11 @@ def _of_exposure(asked: Asked, exams: Sequence[StoredExam]) -> Iterator[str]:
             yield (
                 f"{one.label} {what} examined on these sealed tasks already, in exam "
                 f"{seen[ancestor]}; examine it on others with --fresh-draw"
+            )
+        elif draws[-1].opened_at and own not in theirs:
+            yield (
+                f"{one.label} is none of the campaign's genomes, and since {draws[-1].opened_at} "
+                "anybody may know these sealed tasks; examine it on others with --fresh-draw"
             )
 
 

@@ -30,8 +30,6 @@ from palmette.records import Entry, ExamPlan, Hypothesis
 Array = NDArray[np.float64]
 Measure = Literal["score", "text"]
 HOPELESS = 0.5
-TEXT_ALPHA = 0.05
-"""The error at which held-out text may be called no worse though it is, over all looks."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def conditions(plan: ExamPlan, hypothesis: Hypothesis) -> tuple[Condition, ...]:
                 measure="text",
                 paired=paired(plan, entry, rival),
                 shift=-plan.text_margin_bits,
-                alpha=TEXT_ALPHA,
+                alpha=hypothesis.alpha,
                 shares=plan.shares,
             )
         )

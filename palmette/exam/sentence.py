@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from palmette.exam.carry import best_rival
-from palmette.exam.league import efficient
+from palmette.exam.carry import best_rival, strongest
+from palmette.exam.league import efficient, rivals
 from palmette.exam.rule import HOPELESS, entry_of
+from palmette.ladder.scales import HUMAN_BASELINES
 from palmette.ladder.statistics import mean_interval
-from palmette.records import Contrast, Entry, ExamPlan, Sat, Span, Verdict
+from palmette.records import Contrast, Entry, ExamPlan, League, Sat, Span, Verdict
 
 UNKNOWN = "not known"
 
@@ -92,12 +93,13 @@ def _opening(
     failed: Sequence[str],
 ) -> str:
     asked = verdict.hypothesis
-    where = f"in the {asked.league} league at scale {plan.scale}"
+    where = f"in the {asked.league} league at scale {plan.scale} on draw {plan.draw}"
     share = f"{100 * plan.efficiency:g} %"
     claim = (
-        "scores better than every human baseline"
+        f"scores better than {_all(plan, entry, asked.league)}"
         if asked.claim == "score"
-        else f"scores as well as every human baseline, to within {plan.score_margin:g}, with at "
+        else f"scores as well as {_all(plan, entry, asked.league)}, to within "
+        f"{plan.score_margin:g}, with at "
         f"most {share} of the strongest one's state or FLOPs"
     )
     if verdict.verified:
@@ -109,6 +111,15 @@ def _opening(
     )
 
 
+def _all(plan: ExamPlan, entry: Entry, league: League) -> str:
+    """Whom it is held against; by name where some human baselines were left out."""
+    sitting = {e.baseline for e in plan.entries if e.role == "baseline"}
+    if sitting == set(HUMAN_BASELINES):
+        return "every human baseline"
+    names = dict.fromkeys(e.baseline or e.label for e in rivals(entry, plan.entries, league))
+    return f"every human baseline that sat ({', '.join(names)})"
+
+
 def _reason(plan: ExamPlan, verdict: Verdict, best: Contrast | None, failed: Sequence[str]) -> str:
     """Why not."""
     label = verdict.hypothesis.candidate
@@ -118,11 +129,14 @@ def _reason(plan: ExamPlan, verdict: Verdict, best: Contrast | None, failed: Seq
         return f"{' and '.join(failed)} could not be trained on every seed, so it is not beaten"
     if best is None:
         return "no human baseline sat in this league"
-    claim_fails = verdict.hypothesis.claim == "efficiency" and not efficient(
-        entry_of(plan, label), entry_of(plan, best.against), plan.efficiency
-    )
-    if claim_fails:
-        return f"it needs more beside the strongest one, {best.against}"
+    entry = entry_of(plan, label)
+    costlier = [
+        one.against
+        for one in strongest(_against_humans(plan, verdict))
+        if not efficient(entry, entry_of(plan, one.against), plan.efficiency)
+    ]
+    if verdict.hypothesis.claim == "efficiency" and costlier:
+        return f"it needs more beside {' and '.join(costlier)}, which may be the strongest"
     alpha = verdict.hypothesis.alpha
     short = [
         one.against
@@ -182,7 +196,7 @@ def _kind(verdict: Verdict) -> str:
     if not verdict.verified:
         return ""
     return {
-        "structural": "Tuned baselines are beaten too, so the difference is structural.",
+        "structural": "Baselines tuned on the search's own tasks are beaten too: structural.",
         "tuning": "Not every tuned baseline is beaten, so it may be a matter of tuning.",
         "untold": "Whether tuned baselines are beaten too is not told.",
         None: "Tuned baselines are still to be compared.",

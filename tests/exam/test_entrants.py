@@ -36,8 +36,14 @@ def test_every_baseline_is_stretched_to_the_flops_of_who_needs_over_5_percent_mo
     assert len({entry.label for entry in sitting}) == len(sitting)
     defaults = {e.baseline: e for e in sitting if e.role == "baseline" and e.stretch == 1}
     assert set(defaults) == set(HUMAN_BASELINES)
+    same = next(e for e in sitting if e.role == "tuned" and e.stretch == 1)  # all are one design
     for own in (entry for entry in sitting if entry.role == "candidate"):
-        longer = {e.baseline: e for e in sitting if e.matches == own.label}
+        stretched = [e for e in sitting if e.matches == own.label]
+        longer = {e.baseline: e for e in stretched if e.role == "baseline"}
+        tuned = {e.baseline for e in stretched if e.role == "tuned"}
+        assert tuned == (
+            set(HUMAN_BASELINES) if own.flops_train > 1.05 * same.flops_train else set()
+        )
         for name, default in defaults.items():
             if own.flops_train > 1.05 * default.flops_train:
                 assert longer[name].flops_train == pytest.approx(own.flops_train, rel=0.001)

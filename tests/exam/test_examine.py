@@ -107,7 +107,9 @@ def test_an_examined_genome_needs_a_fresh_draw(whole, corpus, tmp_path):
             open_exam(store, campaign, [*GIVEN, other], asked)
         assert str(told.value) == (
             "mine was examined on these sealed tasks already, in exam 1; examine it on others "
-            "with --fresh-draw"
+            "with --fresh-draw\n"
+            f"other is none of the campaign's genomes, and since {campaign.draws()[0].opened_at} "
+            "anybody may know these sealed tasks; examine it on others with --fresh-draw"
         )
         opened = open_exam(store, campaign, GIVEN, options(corpus, fresh_draw=True))
         assert opened.fresh

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palmette.exam.judge import judge, placebo_hypotheses
-from palmette.exam.rule import verified_in
+from palmette.exam.rule import conditions, verified_in
 from palmette.records import Entry, ExamPlan, Sat, Verdict
 from tests.exam import made
 from tests.exam.made import drawn, entry, first, hypothesis, sat
@@ -182,7 +182,26 @@ def test_as_good_with_half_of_what_the_strongest_needs_is_efficient(changes, ver
     assert verdict.verified is verified
     assert not only(p, drawn(EQUAL | {"found": 0.37}, noise=0.002)).verified
     if not verified:
-        assert "it needs more beside the strongest one, deltanet" in verdict.sentence
+        assert "it needs more beside deltanet, which may be the strongest" in verdict.sentence
+
+
+def test_an_efficient_design_is_small_beside_everyone_who_may_be_the_strongest():
+    """A thrifty baseline that is about as strong as the costly one that leads by luck."""
+    costly = entry("costly", state_bytes=90_000, baseline="costly")
+    asked = (hypothesis(claim="efficiency"),)
+    plan = made.plan((*lean(state_bytes=4_096), costly), asked)
+    close = only(plan, drawn(EQUAL | {"costly": 0.4005}, noise=0.004, common=0.0))
+    assert not close.verified
+    assert "it needs more beside deltanet, which may be the strongest" in close.sentence
+    ahead = only(plan, drawn(EQUAL | {"found": 0.45, "costly": 0.45}, noise=0.004, common=0.0))
+    assert ahead.verified
+
+
+def test_text_is_held_to_the_error_of_its_hypothesis():
+    """What is at the margin passes as often as the ledger allows, not in one case of twenty."""
+    strict = made.plan(hypotheses=(hypothesis(alpha=1e-4),))
+    (text, *_) = [one for one in conditions(strict, strict.hypotheses[0]) if one.measure == "text"]
+    assert text.alpha == 1e-4
 
 
 def test_leagues_are_judged_apart():

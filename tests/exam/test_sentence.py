@@ -57,22 +57,23 @@ def test_how_a_verdict_reads():
     held = drawn(BETTER | {TUNED.label: 0.41}, noise=0.001)
     sentence = judge(plan, held).verdicts[0].sentence
     assert sentence == (
-        "Verified in the open league at scale pocket: found scores better than every human "
-        "baseline. With 168,000 parameters and 180,224 tokens its endpoint, the mean score over "
-        "sealed tasks, is 0.4407 [0.4358, 0.4456] over 4 seeds; less that of the strongest of 2 "
-        "baselines, deltanet, +0.0390 [+0.0362, +0.0417]; p = 0.00033 with alpha = 0.05 at look 1 "
-        "of 3. On held-out text it takes −0.002 [−0.014, +0.010] bits per byte beside "
-        "deltanet, within the margin of 0.05. Tuned baselines are beaten too, so the difference "
-        "is structural. Whether the advantage carries over the rungs is not told."
+        "Verified in the open league at scale pocket on draw 1: found scores better than every "
+        "human baseline that sat (gpt2, deltanet). With 168,000 parameters and 180,224 tokens its "
+        "endpoint, the mean score over sealed tasks, is 0.4407 [0.4358, 0.4456] over 4 seeds; less "
+        "that of the strongest of 2 baselines, deltanet, +0.0390 [+0.0362, +0.0417]; p = 0.00033 "
+        "with alpha = 0.05 at look 1 of 3. On held-out text it takes −0.002 [−0.014, +0.010] bits "
+        "per byte beside deltanet, within the margin of 0.05. Baselines tuned on the search's own "
+        "tasks are beaten too: structural. Whether the advantage carries over the rungs is not "
+        "told."
     )
 
 
 def test_how_a_refusal_reads():
     sentence = judge(made.plan(), drawn(WORSE)).verdicts[0].sentence
     assert sentence.startswith(
-        "Not verified in the open league at scale pocket, that found scores better than every "
-        "human baseline: that is not shown against 2 of 2 baselines after 4 seeds, and further "
-        "ones are hopeless. With 168,000"
+        "Not verified in the open league at scale pocket on draw 1, that found scores better than "
+        "every human baseline that sat (gpt2, deltanet): that is not shown against 2 of 2 "
+        "baselines after 4 seeds, and further ones are hopeless. With 168,000"
     )
 
 

@@ -1,9 +1,9 @@
 """Whether an advantage holds as models grow: the rule, from the smallest size and the largest.
 
-It *does not carry* if it has shrunk (one-sided 5 %; sizes have other seeds, so this is Welch's test
-of two differences), or if its interval lay above the floor at first and no longer does at last. It
-*carries* if it has not shrunk and lies above the floor at last. Otherwise there was nothing to
-carry, or too little to tell.
+It *does not carry* if it is shown to have shrunk (one-sided 5 %; sizes have other seeds, so this is
+Welch's test of two differences), or to lie below the floor at last. It *carries* if it is shown to
+lie above the floor at last, and not to have shrunk. Otherwise there was nothing to carry, or too
+little to tell.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ def carries(first: Advantage | None, last: Advantage | None, floor: float = 0.0)
     """
     if first is None or last is None:
         return "not told"
-    before, after = first.interval.low > floor, last.interval.low > floor
-    if shrinks(first, last) or (before and not after):
+    if shrinks(first, last) or last.interval.high < floor:
         return "does not carry"
-    return "carries" if after else "not told"
+    return "carries" if last.interval.low > floor else "not told"
 
 
 def shrinks(first: Advantage, last: Advantage) -> bool:
