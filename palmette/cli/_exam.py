@@ -96,8 +96,8 @@ def _price(offer: Offer, workers: int) -> str:
     seen = "what it can detect is not known beforehand"
     if price.detectable is not None:
         seen = (
-            f"against one baseline a difference of {price.detectable:.4f} on the sealed endpoint is "
-            f"found with {price.power:.0%} power"
+            f"against one baseline a difference of {price.detectable:.4f} on the sealed endpoint "
+            f"is found with {price.power:.0%} power"
         )
     return (
         f"price: {price.trials:,} trials at most, {took}; up to {price.seeds} seeds, looks after "

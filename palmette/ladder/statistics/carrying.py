@@ -1,9 +1,8 @@
 """Whether an advantage holds as models grow: the rule, from the smallest size and the largest.
 
 It *does not carry* if it is shown to have shrunk (one-sided 5 %; sizes have other seeds, so this is
-Welch's test of two differences), or to lie below the floor at last. It *carries* if it is shown to
-lie above the floor at last, and not to have shrunk. Otherwise there was nothing to carry, or too
-little to tell.
+Welch's test of two differences). It *carries* if it is not, and shown to lie above the floor at the
+largest size. Otherwise there was nothing to carry, or too little to tell.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def carries(first: Advantage | None, last: Advantage | None, floor: float = 0.0)
     """
     if first is None or last is None:
         return "not told"
-    if shrinks(first, last) or last.interval.high < floor:
+    if shrinks(first, last):
         return "does not carry"
     return "carries" if last.interval.low > floor else "not told"
 

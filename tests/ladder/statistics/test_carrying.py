@@ -17,7 +17,7 @@ def point(value: float, error: float = 0.01, freedom: float = 7.0) -> Advantage:
         (point(0.10), point(0.05), "does not carry"),
         (point(0.10, 0.05), point(0.08, 0.05), "not told"),
         (point(0.10), point(0.08, 0.05), "not told"),
-        (point(-0.10, 0.05), point(-0.10), "does not carry"),
+        (point(-0.10), point(-0.10), "not told"),
         (point(0.00), point(0.00), "not told"),
         (point(0.00), point(-0.10), "does not carry"),
         (None, point(0.10), "not told"),
