@@ -16,7 +16,7 @@ from palmette.report.figures.theme import Figure, Json, figure
 
 
 def drawn(rows: Sequence[Row]) -> Figure:
-    """A line for each campaign: its root, its best copy and its other best baseline, less the root.
+    """A line for each campaign: its root, its best copy and the best other baseline, less the root.
 
     Of campaigns with a copy on the last rung; intervals are those that the campaign tells.
     """
@@ -28,8 +28,9 @@ def drawn(rows: Sequence[Row]) -> Figure:
         groups["the root"].append([end - root[0] for end in root])
         groups["its best copy"].append([end - root[0] for end in row["best"]])
         rest = {name: own for name, own in row["others"].items() if name != row["root"]}
-        name = max(rest, key=lambda one: rest[one][0])
-        others.append((name, [end - root[0] for end in rest[name]]))
+        if rest:
+            name = max(rest, key=lambda one: rest[one][0])
+            others.append((name, [end - root[0] for end in rest[name]]))
     traces = [
         _whiskers(name, own, colour, lift)
         for (name, own), colour, lift in zip(

@@ -70,6 +70,8 @@ def test_the_best_copy_is_drawn_beside_the_root_and_the_best_baseline(tmp_path, 
     assert (root["x"], copy["x"]) == ([0.0], [pytest.approx(0.02)])
     assert other["name"] == "the best other baseline, hybrid"
     assert copy["error_x"]["array"] == [pytest.approx(0.01)]
+    alone = row | {"others": {"gpt2": row["others"]["gpt2"]}}
+    assert len(placebos_picture.drawn([alone]).traces) == 2
     missing = str(tmp_path / "none.jsonl")
     assert placebos_picture.main([str(tmp_path / "a.png"), "--results", missing]) == 2
     assert "no campaign in" in capsys.readouterr().err
