@@ -8,5 +8,6 @@ The root is a DeltaNet without decay and without its short convolutions. No huma
 campaign: none is trained, none could be a parent (only the root and what was found ever are), and
 none keeps a proposal away as known or as a twin. Sampling has no preferences either: the language
 is even, so the odds that its authors have given to decays and convolutions play no part. What is
-left is that the language can say them.
+left is that the language can say them. Primitives that are slow on a processor are left out of it;
+attention is `attn` alone.
 """

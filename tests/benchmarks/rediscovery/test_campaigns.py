@@ -9,6 +9,8 @@ def test_nothing_that_people_prefer_is_in_the_campaign():
     assert own.scale.baselines == ()
     assert len(own.scale.rungs) == 1
     assert own.config.root == campaigns.ROOT
+    assert {"lin", "scan", "conv", "attn", "glu"} <= {cls.name for cls in own.language.nodes}
+    assert "dnc" not in own.language
     lin = own.language.get("lin")
     assert own.language.odds(lin) == own.language.odds(own.language.get("glu")) == 1
 
