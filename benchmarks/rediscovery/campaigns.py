@@ -38,7 +38,7 @@ LEFT_OUT = frozenset(
         "compressed",
     )
 )
-"""What is slow on a processor and none of what is looked for; most seconds of a first try went there."""
+"""What is slow on a processor and none of what is looked for: it took most of a first try."""
 ROOT = "lm(stack(pre(lin(conv=0, erase='beta')), pre(glu())))"
 ARMS = (Arm("evolution", "evolution"), Arm("random", "random"))
 Row = dict[str, Any]
