@@ -29,8 +29,14 @@ def drawn(rows: Sequence[dict[str, Any]]) -> Figure:
         axes[f"xaxis{suffix}"] = {
             "domain": [left, left + wide],
             "range": [0, end],
-            "title": {"text": f"{part}: genomes judged"},
+            "title": {
+                "text": f"genomes until {part}",
+                "font": {"color": "@soft", "size": 12.5},
+                "standoff": 10,
+            },
+            "tickfont": {"color": "@soft", "size": 12},
             "gridcolor": "@grid",
+            "zeroline": False,
         }
         for colour, arm in zip(COLOURS, arms, strict=False):
             for sense in SENSES:
