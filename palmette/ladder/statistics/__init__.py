@@ -1,6 +1,5 @@
 """Honest numbers for small samples; scipy does the work, each formula names its source."""
 
-from palmette.ladder.statistics.anytime import confidence_sequence, e_value
 from palmette.ladder.statistics.carrying import Advantage, Carries, carries, shrinks
 from palmette.ladder.statistics.contrast import (
     Difference,
@@ -29,9 +28,8 @@ from palmette.ladder.statistics.intervals import (
     mean_interval,
     share,
 )
-from palmette.ladder.statistics.looks import nominal_levels, shares, spent
+from palmette.ladder.statistics.looks import shares
 from palmette.ladder.statistics.pairing import Pairing, mean_correlation, pairing_pays
-from palmette.ladder.statistics.plan import PlanPower, plan_power
 from palmette.ladder.statistics.power import (
     detectable_effect,
     difference_deviation,
@@ -51,31 +49,26 @@ __all__ = [
     "Estimate",
     "Noise",
     "Pairing",
-    "PlanPower",
     "WithinMargin",
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "best_of",
     "carries",
-    "confidence_sequence",
     "contrast",
     "corrected_rank_correlation",
     "detectable_effect",
     "difference",
     "difference_deviation",
     "difference_parts",
-    "e_value",
     "equivalent",
     "gamma",
     "intersection_union",
     "lond_levels",
     "mean_correlation",
     "mean_interval",
-    "nominal_levels",
     "non_inferior",
     "paired_noise",
     "pairing_pays",
-    "plan_power",
     "pooled_noise",
     "power_of",
     "rank_correlation",
@@ -86,7 +79,6 @@ __all__ = [
     "shares",
     "shrink",
     "shrinks",
-    "spent",
     "top_rank_correlation",
     "upper_tail",
     "winner",

@@ -6,10 +6,8 @@ from palmette.ladder.statistics import (
     detectable_effect,
     difference_deviation,
     difference_parts,
-    plan_power,
     power_of,
     seeds_needed,
-    shares,
     upper_tail,
 )
 
@@ -44,20 +42,3 @@ def test_the_edges_of_power():
     assert power_of(50.0, 1.0, 12, 0.001, False) == pytest.approx(1.0)
     assert detectable_effect(1.0, 1, 0.05) is None
     assert detectable_effect(0.0, 5, 0.05) == 0.0
-
-
-def test_a_plan_finds_what_its_last_look_promises():
-    looks, alpha = (4, 8, 12), 0.02
-    levels = [alpha * part for part in shares(looks)]
-    effect = detectable_effect(2**0.5, 12, levels[-1], paired=False)
-    assert effect is not None
-    one = plan_power([effect], 1.0, looks, levels, paired=False)
-    assert 0.78 < one.power.value < 0.86
-    assert 6 < one.seeds < 12
-    assert one == plan_power([effect], 1.0, looks, levels, paired=False)
-    six = plan_power([effect] * 6, 1.0, looks, levels, paired=False)
-    assert six.power.value < one.power.value
-    shared = plan_power([effect], 1.0, looks, levels, paired=True, correlation=0.7)
-    assert shared.power.value > one.power.value
-    with pytest.raises(ValueError, match="got 3 looks, 1 levels and 1 baselines"):
-        plan_power([1.0], 1.0, looks, [0.1], paired=True)

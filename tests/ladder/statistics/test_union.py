@@ -4,7 +4,6 @@ import pytest
 from palmette.ladder.statistics import (
     difference_parts,
     intersection_union,
-    plan_power,
     upper_tail,
 )
 
@@ -24,13 +23,6 @@ def test_the_least_favourable_point_reaches_alpha(alpha):
     all_equal = [0.0] * 6
     assert size(all_equal, True, alpha) < alpha / 2
     assert size([0.0, -0.5, 50.0], False, alpha) < alpha
-
-
-def test_a_plan_against_many_has_the_size_of_its_levels():
-    made = plan_power([0.0, 50.0], 1.0, (4, 8), (0.01, 0.02), paired=True, exams=20_000)
-    assert 0.02 < made.power.value < 0.03
-    alone = plan_power([0.0], 1.0, (4, 8), (0.01, 0.02), paired=True, exams=20_000)
-    assert alone.power.value == pytest.approx(made.power.value, abs=0.004)
 
 
 def test_the_largest_p_counts():
