@@ -1,11 +1,17 @@
-"""What tasks share: draws without repetition, packed strings, strings to extrapolate to."""
+"""What tasks share: blank rows, distinct draws, packed strings, strings to extrapolate to."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from palmette.tasks._base import Ints
+from palmette.tasks._base import IGNORE, Ints, Marker
+
+
+def blank(rows: int, length: int) -> tuple[Ints, Ints]:
+    """Inputs of PAD alone, and targets that ask for nothing, both [b t]."""
+    inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
+    return inputs, np.full((rows, length), IGNORE, dtype=np.int64)
 
 
 def distinct(rng: np.random.Generator, rows: int, symbols: int, count: int) -> Ints:

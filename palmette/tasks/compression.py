@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
+from palmette.tasks._packing import blank
 
 FIRST_SYMBOL = ord("a")
 
@@ -66,8 +67,7 @@ class Compression(Task):
         shown[:, :, count + 1] = int(Marker.COPY)
         asked[:, :, count + 1 :] = letters
 
-        inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
-        targets = np.full((rows, length), IGNORE, dtype=np.int64)
+        inputs, targets = blank(rows, length)
         inputs[:, : strings * each] = shown.reshape(rows, -1)
         targets[:, : strings * each] = asked.reshape(rows, -1)
         return Batch(inputs, targets)

@@ -9,10 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
-
-FIRST_KEY = ord("A")
-FIRST_VALUE = ord("a")
+from palmette.tasks._base import IGNORE, Batch, Ints, Split, Streams, Task, require_length
+from palmette.tasks._packing import blank
+from palmette.tasks._pairs import FIRST_KEY, FIRST_VALUE, shown_then_drawn
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,9 @@ class FuzzyRecall(Task):
         require_length(self.name, length, 6 * self.longest)
         pairs = self.pairs(length)
         keys, values = self._drawn(rng, rows, pairs), self._drawn(rng, rows, pairs)
-        shown = np.broadcast_to(np.arange(pairs), (rows, pairs))
-        order = np.concatenate((shown, rng.integers(0, pairs, (rows, length // 2))), axis=1)
+        order = shown_then_drawn(rng, rows, pairs, length // 2)
 
-        inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
-        targets = np.full((rows, length), IGNORE, dtype=np.int64)
+        inputs, targets = blank(rows, length)
         for row in range(rows):
             place = 0
             for slot, pair in enumerate(order[row]):

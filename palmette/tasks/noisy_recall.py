@@ -7,17 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
-from palmette.tasks._packing import distinct
+from palmette.tasks._base import IGNORE, Batch, Ints, Split, Streams, require_length
+from palmette.tasks._packing import blank, distinct
+from palmette.tasks._pairs import FIRST_KEY, FIRST_VALUE, PairedLetters, shown_then_drawn
 
-FIRST_KEY = ord("A")
-FIRST_VALUE = ord("a")
 FIRST_NOISE = ord("0")
 NOISES = 10
 
 
 @dataclass(frozen=True)
-class NoisyRecall(Task):
+class NoisyRecall(PairedLetters):
     """Noisy recall: say the value that was paired with this key, and pass the noise over.
 
         >>> rng = np.random.default_rng(2)
@@ -38,17 +37,7 @@ class NoisyRecall(Task):
 
     name: ClassVar[str] = "noisy_recall"
 
-    symbols: int = 16  # number of keys, and of values
     noise: float = 0.2  # share of the slots
-
-    @property
-    def answers(self) -> range:
-        """The values."""
-        return range(FIRST_VALUE, FIRST_VALUE + self.symbols)
-
-    def pairs(self, length: int) -> int:
-        """P, the number of pairs in a sequence of this length."""
-        return min(max(1, length // 32), self.symbols)
 
     def batch(
         self,
@@ -65,12 +54,10 @@ class NoisyRecall(Task):
         heard = slots - noisy  # slots that hold a key and its value
         keys = FIRST_KEY + distinct(rng, rows, self.symbols, pairs)
         values = FIRST_VALUE + distinct(rng, rows, self.symbols, pairs)
-        shown = np.broadcast_to(np.arange(pairs), (rows, pairs))
-        order = np.concatenate((shown, rng.integers(0, pairs, (rows, heard - pairs))), axis=1)
+        order = shown_then_drawn(rng, rows, pairs, heard - pairs)
         places = np.sort(distinct(rng, rows, slots, heard), axis=1)
 
-        inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
-        targets = np.full((rows, length), IGNORE, dtype=np.int64)
+        inputs, targets = blank(rows, length)
         inputs[:, : 2 * slots] = FIRST_NOISE + rng.integers(0, NOISES, (rows, 2 * slots))
         answers = np.take_along_axis(values, order, axis=1)
         np.put_along_axis(inputs, 2 * places, np.take_along_axis(keys, order, axis=1), axis=1)

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
-from palmette.tasks._packing import distinct
-
-FIRST_KEY = ord("A")
-FIRST_VALUE = ord("a")
+from palmette.tasks._base import IGNORE, Batch, Ints, Split, Streams, require_length
+from palmette.tasks._packing import blank, distinct
+from palmette.tasks._pairs import FIRST_KEY, FIRST_VALUE, PairedLetters, shown_then_drawn
 
 
 @dataclass(frozen=True)
-class Overwriting(Task):
+class Overwriting(PairedLetters):
     """Overwriting recall: say the value that was paired with this key the last time.
 
         >>> rng = np.random.default_rng(5)
@@ -36,17 +34,7 @@ class Overwriting(Task):
     bits.
     """
 
-    symbols: int = 16  # number of keys, and of values
     changes: float = 0.25  # share of the slots after the pairs
-
-    @property
-    def answers(self) -> range:
-        """The values."""
-        return range(FIRST_VALUE, FIRST_VALUE + self.symbols)
-
-    def pairs(self, length: int) -> int:
-        """P, the number of keys in a sequence of this length."""
-        return min(max(1, length // 32), self.symbols)
 
     def batch(
         self,
@@ -61,8 +49,7 @@ class Overwriting(Task):
         pairs, slots = self.pairs(length), length // 2
         later = slots - pairs
         keys = distinct(rng, rows, self.symbols, pairs)
-        shown = np.broadcast_to(np.arange(pairs), (rows, pairs))
-        order = np.concatenate((shown, rng.integers(0, pairs, (rows, later))), axis=1)
+        order = shown_then_drawn(rng, rows, pairs, later)
         steps = np.zeros((rows, slots), dtype=np.int64)  # from the key's last value to this one
         changed = pairs + distinct(rng, rows, later, int(self.changes * later))
         np.put_along_axis(steps, changed, rng.integers(1, self.symbols, changed.shape), axis=1)
@@ -75,8 +62,7 @@ class Overwriting(Task):
             np.put_along_axis(current, key, value % self.symbols, axis=1)
             values[:, slot] = value[:, 0] % self.symbols
 
-        inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
-        targets = np.full((rows, length), IGNORE, dtype=np.int64)
+        inputs, targets = blank(rows, length)
         inputs[:, 0 : 2 * slots : 2] = FIRST_KEY + np.take_along_axis(keys, order, axis=1)
         inputs[:, 1 : 2 * slots : 2] = FIRST_VALUE + values
         asked = np.where(steps == 0, FIRST_VALUE + values, IGNORE)

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palmette.tasks._base import IGNORE, Batch, Ints, Marker, Split, Streams, Task, require_length
-from palmette.tasks._packing import distinct
-
-FIRST_KEY = ord("A")
-FIRST_VALUE = ord("a")
+from palmette.tasks._base import IGNORE, Batch, Ints, Split, Streams, require_length
+from palmette.tasks._packing import blank, distinct
+from palmette.tasks._pairs import FIRST_KEY, FIRST_VALUE, PairedLetters, shown_then_drawn
 
 
 @dataclass(frozen=True)
-class Recall(Task):
+class Recall(PairedLetters):
     """Multi-query associative recall: say the value that was paired with this key.
 
         >>> rng = np.random.default_rng(1)
@@ -37,17 +35,6 @@ class Recall(Task):
     keys, gets log2(P).
     """
 
-    symbols: int = 16  # number of keys, and of values
-
-    @property
-    def answers(self) -> range:
-        """The values."""
-        return range(FIRST_VALUE, FIRST_VALUE + self.symbols)
-
-    def pairs(self, length: int) -> int:
-        """P, the number of pairs in a sequence of this length."""
-        return min(max(1, length // 32), self.symbols)
-
     def batch(
         self,
         streams: Streams | None,
@@ -62,11 +49,9 @@ class Recall(Task):
         queries = (length - 2 * pairs) // 2
         keys = FIRST_KEY + distinct(rng, rows, self.symbols, pairs)
         values = FIRST_VALUE + distinct(rng, rows, self.symbols, pairs)
-        shown = np.broadcast_to(np.arange(pairs), (rows, pairs))
-        order = np.concatenate((shown, rng.integers(0, pairs, (rows, queries))), axis=1)
+        order = shown_then_drawn(rng, rows, pairs, queries)
 
-        inputs = np.full((rows, length), int(Marker.PAD), dtype=np.int64)
-        targets = np.full((rows, length), IGNORE, dtype=np.int64)
+        inputs, targets = blank(rows, length)
         end = 2 * (pairs + queries)
         inputs[:, 0:end:2] = np.take_along_axis(keys, order, axis=1)
         inputs[:, 1:end:2] = np.take_along_axis(values, order, axis=1)
