@@ -50,7 +50,7 @@ def _order(table: Calibration) -> Figure | None:
         "Spearman's correlation between rungs",
         traces,
         90 + 34 * len(rows),
-        xaxis={"title": {"text": "Spearman's correlation"}, "range": [-0.3, 1.03]},
+        xaxis={"title": {"text": "Spearman's correlation"}, "range": [-1.03, 1.03]},
         yaxis=_named(labels),
     )
 
@@ -112,74 +112,64 @@ def _noise(table: Calibration) -> Figure | None:
 
 
 def _rates(table: Calibration) -> Figure | None:
-    """What is lost against what is spent, by the way of sweeping."""
+    """What every way of sweeping loses, the longest sweep first."""
     rows = [row for row in rates.measured(table) if row.lost is not None]
-    rows = [row for row in rows if "alone" not in row.way]
     if not rows:
         return None
-    traces: list[Json] = []
-    for stage, colour in zip(
-        dict.fromkeys(row.stage for row in rows), COLOURS.values(), strict=False
+    first = rows[0].stage
+    trials = {row.way: row.trials_a_genome for row in rows if row.stage == first}
+    labels = sorted(trials, key=lambda way: -trials[way])
+    traces = []
+    for stage, colour, lift in zip(
+        dict.fromkeys(row.stage for row in rows), ("@s2", "@s1"), (0.12, -0.12), strict=False
     ):
-        own = [row for row in rows if row.stage == stage]
-        spans = [row.lost for row in own if row.lost is not None]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "name": stage,
-                "x": [row.trials_a_genome for row in own],
-                "y": [span.value for span in spans],
-                "text": [row.way if "race" not in row.way else "" for row in own],
-                "textposition": "top center",
-                "marker": {"color": colour, "size": 8},
-                "error_y": _errors(spans, colour),
-            }
-        )
+        lost = {row.way: row.lost for row in rows if row.stage == stage}
+        traces.append(_whiskers(stage, labels, [lost.get(way) for way in labels], colour, lift))
     return figure(
         "rates",
         "What a shorter sweep loses",
         traces,
-        380,
-        xaxis={"title": {"text": "trials of a genome at the first rung"}, "range": [1.2, 3.9]},
-        yaxis={"title": {"text": "score lost, deviations of a seed"}},
+        90 + 26 * len(labels),
+        xaxis={"title": {"text": "score lost, deviations of a seed"}},
+        yaxis=_named([f"{way}: {trials[way]:.1f} trials" for way in labels]),
     )
 
 
 def _schedules(table: Calibration) -> Figure | None:
-    """Who keeps the best at what speed."""
+    """Who keeps the best at what speed: of each ladder the schedules that no other one beats."""
     rows = schedules.measured(table)
     if not rows:
         return None
-    traces: list[Json] = []
+    labels: list[str] = []
+    traces = []
     for ladder, colour in zip(
         dict.fromkeys(row.ladder for row in rows), ("@s2", "@s1", "@s3"), strict=False
     ):
         own = [row for row in rows if row.ladder == ladder]
-        kept = [row.kept for row in own]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": ladder,
-                "x": [row.faster.value for row in own],
-                "y": [span.value for span in kept],
-                "marker": {"color": colour, "size": 9},
-                "error_y": _errors(kept, colour),
-            }
-        )
-    lines = [
-        {"type": "line", "x0": 2.5, "x1": 2.5, "yref": "paper", "y0": 0, "y1": 1},
-        {"type": "line", "y0": 0.9, "y1": 0.9, "xref": "paper", "x0": 0, "x1": 1},
-    ]
+        best = [row for row in own if row.schedule.startswith("as pocket") or _unbeaten(row, own)]
+        best.sort(key=lambda row: row.faster.value)
+        spans: list[Estimate | None] = [None] * len(labels)
+        labels += [f"{row.faster.value:.1f} x, {row.schedule}" for row in best]
+        spans += [row.kept for row in best]
+        traces.append(_whiskers(ladder, labels, spans, colour, 0.0))
+    enough = {"type": "line", "x0": 0.9, "x1": 0.9, "yref": "paper", "y0": 0, "y1": 1}
     return figure(
         "schedules",
-        "Probability of keeping the best against speed",
+        "Probability of keeping the best, by speed against a plain loop",
         traces,
-        400,
-        xaxis={"title": {"text": "genomes judged an hour, plain loop = 1"}, "type": "log"},
-        yaxis={"title": {"text": "probability that the best is kept"}, "range": [0, 1.05]},
-        shapes=[{**line, "line": {"color": "@line", "dash": "dot"}} for line in lines],
+        90 + 26 * len(labels),
+        xaxis={"title": {"text": "probability that the best is kept"}, "range": [-0.03, 1.03]},
+        yaxis=_named(labels),
+        shapes=[{**enough, "line": {"color": "@line", "dash": "dot"}}],
+    )
+
+
+def _unbeaten(row: schedules.Row, rows: Sequence[schedules.Row]) -> bool:
+    """Whether no other schedule is faster and keeps the best more often."""
+    return not any(
+        (one.faster.value >= row.faster.value and one.kept.value > row.kept.value)
+        or (one.faster.value > row.faster.value and one.kept.value >= row.kept.value)
+        for one in rows
     )
 
 
