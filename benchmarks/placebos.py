@@ -4,10 +4,12 @@
 
 The copies compete as found genomes do: a sweep, halving, fresh seeds on the last rung, beside the
 root and the human baselines. Of each campaign the best copy on the last rung is held to what makes
-people believe a search: its shrunken 95 % interval lies above the root's, and it ranks above every
-human baseline. Whatever passes is wrong, so the share that does is the noise floor of a search,
-told with Clopper and Pearson's bound (1934). It is hardest where the root is the best baseline; the
-others decide nothing then and may be left out (`--alone`).
+people believe a search: the 95 % interval of its shrunken difference from the root, with which the
+report opens, lies above zero; its interval lies above the whole of the root's; it ranks above every
+baseline. Whatever passes is wrong, so the share that does is the noise floor of a search, told with
+Clopper and Pearson's bound (1934). It is hardest where the root is the best baseline; the others
+decide nothing then and may be left out (`--alone`). `--simulate` says what the first criterion
+would do were noise normal and alike.
 
 Results are a line a campaign, kept as each ends; the same command goes on where it was stopped.
 """
@@ -24,12 +26,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from palmette.ladder.halving import next_promotion
 from palmette.ladder.rate import rate
 from palmette.ladder.results import Ascent, ascents, score_at, wanted_specs
 from palmette.ladder.scales import HUMAN_BASELINES, Scale
 from palmette.ladder.scales import scale as scale_named
-from palmette.ladder.statistics import Estimate, pooled_noise, shrink
+from palmette.ladder.statistics import Estimate, difference, pooled_noise, share, shrink
 from palmette.model import atlas
 from palmette.records import Candidate, StoredTrial
 from palmette.search.book import Book
@@ -157,19 +161,49 @@ def weighed(candidates: Sequence[Candidate], trials: Sequence[StoredTrial], scal
     }
 
 
+def ahead(row: Row) -> Estimate:
+    """What the best copy is ahead of the root by, as the report tells it."""
+    return difference(Estimate(*row["best"]), Estimate(*row["others"][row["root"]]))
+
+
+def simulated(copies: int, campaigns: int = 4000, seed: int = 0) -> Estimate:
+    """The share of campaigns whose best copy the report calls better, were noise normal and alike.
+
+    So many copies and the root have two seeds each, nobody is better; the noise is estimated from
+    them, as in a campaign.
+    """
+    generator = np.random.default_rng(seed)
+    called = 0
+    for _ in range(campaigns):
+        values = generator.standard_normal((copies + 1, 2))
+        noise = pooled_noise(values.tolist())
+        assert noise is not None, "two seeds are a spread"
+        root, *means = values.mean(1).tolist()
+        best = max(shrink(means, [2] * copies, noise), key=lambda one: one.value)
+        called += difference(best, shrink([root], [2], noise)[0]).low > 0
+    found = share(called, campaigns)
+    assert found is not None, "there is a campaign"
+    return found
+
+
 def table(rows: Sequence[Row]) -> str:
-    """How often each criterion was met, and both."""
+    """How often each criterion was met, and what a report would call better than all."""
     known = [row for row in rows if row["best"] is not None]
+    better = [ahead(row).low > 0 for row in known]
     lines = [f"{len(known)} of {len(rows)} campaigns have a copy on the last rung"]
-    for name, asked in (
-        ("interval above the root's", ("above_root",)),
-        ("ranks above every baseline", ("above_baselines",)),
-        ("both: a false find", ("above_root", "above_baselines")),
+    for name, met in (
+        ("difference from the root above zero", better),
+        ("interval above the root's", [row["above_root"] for row in known]),
+        ("ranks above every baseline", [row["above_baselines"] for row in known]),
+        (
+            "first and third: a false find",
+            [b and row["above_baselines"] for b, row in zip(better, known, strict=True)],
+        ),
     ):
-        told = rate(sum(all(row[key] for key in asked) for row in known), len(known))
+        told = rate(sum(met), len(known))
         if told:
             lines.append(
-                f"{name:<27} {told.happened} of {told.cases}, at most {100 * told.bound:.1f} %"
+                f"{name:<35} {told.happened} of {told.cases}, at most {100 * told.bound:.1f} %"
             )
     return "\n".join(lines)
 
@@ -186,7 +220,12 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, default=Path("placebos"), help="for the stores")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--simulate", type=int, metavar="COPIES", help="on the last rung")
     options = parser.parse_args(given)
+    if options.simulate:
+        told = simulated(options.simulate)
+        print(f"{100 * told.value:.1f} % [{100 * told.low:.1f}, {100 * told.high:.1f}]")
+        return 0
     rows = read(options.results)
     ladder = scale_named(options.scale)
     if options.alone:

@@ -45,13 +45,28 @@ def test_a_copy_that_is_better_by_luck_is_counted(tmp_path):
 
     row = grown(tmp_path, runner=lucky)
     assert (row["above_root"], row["above_baselines"]) == (True, True)
-    text = placebos.table([row, row | {"above_root": False}, row | {"best": None}])
+    root = row["others"]["deltanet"]
+    text = placebos.table([row, row | {"best": root, "above_root": False}, row | {"best": None}])
     assert "2 of 3 campaigns" in text
-    assert "both: a false find          1 of 2, at most 97.5 %" in text
+    assert "first and third: a false find       1 of 2, at most 97.5 %" in text
+
+
+def test_the_difference_is_the_reports():
+    row = {"root": "a", "best": [0.5, 0.47, 0.53], "others": {"a": [0.4, 0.36, 0.44]}}
+    made = placebos.ahead(row)
+    assert (made.value, made.low) == (pytest.approx(0.1), pytest.approx(0.05))
+
+
+def test_of_copies_with_normal_noise_few_look_better(capsys):
+    assert 0.01 < placebos.simulated(1, campaigns=1500).value < 0.045
+    assert 0.02 < placebos.simulated(8, campaigns=1500).value < 0.08
+    assert placebos.main(["--simulate", "3"]) == 0
+    assert capsys.readouterr().out.startswith("4.")
 
 
 def test_the_table_is_of_a_file(tmp_path, capsys):
     row = {"root": "deltanet", "seed": 0, "scale": "pocket", "genomes": 16, "best": [0, -1, 1]}
+    row["others"] = {"deltanet": [0, -1, 1]}
     lines = [{**row, "seed": n, "above_root": False, "above_baselines": True} for n in range(10)]
     file = tmp_path / "placebos.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
