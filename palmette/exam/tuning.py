@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
-from palmette.exam.entrants import Named, sized
+from palmette.exam.entrants import Named, misfits
 from palmette.exam.recipe import Recipe
 from palmette.grammar.genome import Genome
 from palmette.ladder.ranking import best_rows
@@ -116,10 +116,7 @@ def tuned_from(store: Store, ground: Ground, recipe: Recipe, context: int) -> Ge
         if row.role == "root":
             break
         genome = parse(row.expression)
-        if row.rung == rows[0].rung and _fits(genome, recipe, context):
+        matched = not list(misfits([Named(genome)], recipe, context))
+        if row.rung == rows[0].rung and matched:
             return genome
     return ground.root
-
-
-def _fits(genome: Genome, recipe: Recipe, context: int) -> bool:
-    return all(sized(genome, rung.parameters, context).fits for rung in recipe.rungs)

@@ -1,9 +1,18 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 import palmette
-from palmette.exam.entrants import Named, entries, hypotheses, misfits, ranked
+from palmette.exam.entrants import (
+    Named,
+    entries,
+    hypotheses,
+    misfits,
+    ranked,
+    sized,
+    tolerance,
+)
 from palmette.exam.league import enters, rivals
 from palmette.exam.recipe import recipe_of
 from palmette.grammar.genome import Genome
@@ -105,6 +114,22 @@ def test_what_cannot_be_matched_is_told_with_what_binds():
     (told,) = list(misfits([large, FOUND[0]], RECIPE, 128))
     assert told.startswith(f"{large.label} cannot be matched at 16,000 parameters: ")
     assert "more than the 16,000 asked for" in told or "too large for 2 %" in told
+
+
+def test_at_the_smaller_sizes_a_step_of_width_may_miss_by_five_per_cent():
+    genome = palmette.parse(
+        "lm(seq(pre(lin(key_ratio=3/4, value_ratio=3/2, conv=3, decay='scalar', erase='beta', "
+        "out_gate='silu')), pre(attn(positions='rope', qk_norm='rms', gate='element'))))"
+    )
+    recipe = recipe_of(scale("evening"))
+    first, second, _ = recipe.rungs
+    assert [tolerance(rung, recipe) for rung in recipe.rungs] == [0.05, 0.05, 0.02]
+    assert 0.02 < abs(sized(genome, first.parameters, 128).error) < 0.05
+    assert sized(genome, second.parameters, 128).fits
+    assert list(misfits([Named(genome)], recipe, 128)) == []
+    alone = replace(recipe, rungs=(first,))
+    (told,) = misfits([Named(genome)], alone, 128)
+    assert "cannot be matched at 42,000 parameters" in told
 
 
 def test_the_best_of_the_highest_rung_are_chosen_with_placebos_that_rank_with_them():
