@@ -271,6 +271,7 @@ def _names(data: ReportData, places: Mapping[Key, Point], top: str | None) -> li
             "text": text,
             "showarrow": False,
             "font": {"size": 12, "color": "@soft" if shift < 0 else "@accent"},
+            **({"bgcolor": "@panel", "borderpad": 3} if shift > 0 else {}),  # above other nodes
         }
         for row, text, shift in labels
     ]
