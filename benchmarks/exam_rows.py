@@ -1,6 +1,6 @@
 """What a price knows of noise before a store has held an exam: from exams whose exports are kept.
 
-    python -m benchmarks.exam_rows docs/campaigns/*/campaign.json.gz
+    python -m benchmarks.exam_rows docs/campaigns/{pocket,evening}/campaign.json.gz  # newest last
 
 Writes `palmette/data/exams.json`: of each export's newest finished exam the last rung and one value
 a seed of every entry, without names.
