@@ -17,7 +17,7 @@ from palmette.ladder.calibration import Calibration
 from palmette.ladder.statistics import Estimate
 from palmette.report.figures.theme import Figure, Json, figure
 
-COLOURS = {"all": "@ink", "atlas": "@s1", "sample": "@s2", "edit": "@s3"}
+COLOURS = {"atlas": "@s1", "sample": "@s2", "edit": "@s3"}
 
 
 def drawn(table: Calibration) -> Iterator[Figure]:

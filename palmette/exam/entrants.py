@@ -98,8 +98,7 @@ def misfits(named: Iterable[Named], recipe: Recipe, context: int) -> Iterator[st
     for one in named:
         for rung in recipe.rungs:
             found = sized(one.genome, rung.parameters, context)
-            if abs(found.error) > tolerance(rung, recipe):
-                reason = binding(one.genome, found)
+            if reason := binding(one.genome, found, tolerance(rung, recipe)):
                 yield (f"{one.label} cannot be matched at {rung.parameters:,} parameters: {reason}")
                 break
 

@@ -116,7 +116,6 @@ def tuned_from(store: Store, ground: Ground, recipe: Recipe, context: int) -> Ge
         if row.role == "root":
             break
         genome = parse(row.expression)
-        matched = not list(misfits([Named(genome)], recipe, context))
-        if row.rung == rows[0].rung and matched:
+        if row.rung == rows[0].rung and not any(misfits([Named(genome)], recipe, context)):
             return genome
     return ground.root

@@ -7,15 +7,15 @@ from palmette.model.fit import HIDDEN, TOLERANCE, Fit, cost, widths_of
 from palmette.ops._base import Primitive
 
 
-def binding(genome: Genome, found: Fit) -> str | None:
-    """What keeps a genome from the wanted size within 2 %, in a sentence; None if nothing does.
+def binding(genome: Genome, found: Fit, within: float = TOLERANCE) -> str | None:
+    """What keeps a genome from the wanted size, within 2 % or another share; None if nothing does.
 
     >>> import palmette
     >>> genome = palmette.parse("stack(pre(glu()))")
     >>> binding(genome, palmette.fit(genome, 200))[:57]
     'its smallest size, width 1 and depth 1, has 264 parameter'
     """
-    if found.fits:
+    if abs(found.error) <= within:
         return None
     assert isinstance(genome.root, Primitive), "a genome's root is made of primitives"
     widths = widths_of(genome.root)
@@ -49,6 +49,6 @@ def binding(genome: Genome, found: Fit) -> str | None:
             f"{HIDDEN[1]:g} of the usual, reach only {ends[0]:,} to {ends[1]:,}"
         )
     return (
-        f"one step of width is too large for {100 * TOLERANCE:g} %: {found.parameters:,} "
+        f"one step of width is too large for {100 * within:g} %: {found.parameters:,} "
         f"parameters at width {here} and depth {depth}{steps}, {rest}"
     )
